@@ -1,0 +1,41 @@
+//! Every limit that the network can meet: its value, and the act when it is met.
+
+use std::time::Duration;
+
+/// Longest SIP datagram read. UDP cannot carry more; what is longer is cut by the kernel and
+/// then refused for its Content-Length with 400 (RFC 3261 §18.3).
+pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+
+/// Headers in one SIP message; a comma-joined line counts once. Above it: 400.
+pub const SIP_HEADERS_MAX: usize = 256;
+
+/// Via values in one SIP message. Above it: 400. RFC 4475 §3.1.1.7 has 34.
+pub const SIP_VIAS_MAX: usize = 128;
+
+/// Media descriptions in one SDP body. Above it: 488.
+pub const SDP_MEDIA_MAX: usize = 16;
+
+/// SIP transactions alive at once. Above it a new request gets a stateless 503 with Retry-After;
+/// ACK, BYE and CANCEL go on.
+pub const TRANSACTIONS_MAX: usize = 200_000;
+
+/// Seconds in the Retry-After of a 503 for want of capacity (RFC 3261 §20.33).
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// RTP packets longer than this are dropped and counted; G.711 at 60 ms has 492 bytes.
+pub const RTP_PACKET_BYTES_MAX: usize = 1_500;
+
+/// Commands on the way to one media thread. Above it: new calls get 503.
+pub const MEDIA_COMMANDS_MAX: usize = 16_384;
+
+/// Facts on the way from the media threads to the control thread. Above it the media thread
+/// keeps a fact and offers it again on its next turn; counters are merged.
+pub const MEDIA_FACTS_MAX: usize = 65_536;
+
+/// Records on the way to the store thread. Above it they wait in the control thread and
+/// new calls get 503: a record is never dropped.
+pub const STORE_QUEUE_MAX: usize = 4_096;
+
+/// How long a call may stay in its ending: the longest transaction (64 × T1) and a little.
+/// After it the call is forgotten and its ports go back, whatever a peer still owes.
+pub const ENDING_MAX: Duration = Duration::from_secs(40);

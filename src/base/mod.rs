@@ -1,0 +1,7 @@
+//! What every room stands on: time as a value, ids, seeded randomness, limits.
+
+pub mod ids;
+pub mod limits;
+pub mod random;
+pub mod time;
+pub mod timers;

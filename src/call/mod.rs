@@ -1,0 +1,3 @@
+//! One call: two legs, one life.
+
+pub mod doors;

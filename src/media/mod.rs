@@ -1,0 +1,1 @@
+//! RTP: packets, codecs, the relay between two legs, prompts. Knows no SIP and hears nothing.
