@@ -2,6 +2,7 @@
 //!
 //! Both are plain values. Packets never cross; only changes do, and counters once a second.
 
+use crate::base::codec::Codec;
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
 use crate::config::PromptTo;
@@ -15,15 +16,6 @@ pub struct PortPair {
     pub thread: u16,
     /// The even port.
     pub rtp: u16,
-}
-
-/// G.711's two laws, with their static payload types (RFC 3551 §6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Codec {
-    /// µ-law, payload type 0.
-    Pcmu,
-    /// A-law, payload type 8.
-    Pcma,
 }
 
 /// What one leg's SDP says of its audio stream.
