@@ -1,1 +1,10 @@
-//! .
+//! The hotline's own rules: the silent caller's script, a call's record, the figures.
+//!
+//! Sees findings and times, never packets or messages. Sources: the operators' rule books
+//! (`R1` … `R24` in the README) and the definitions of the figures.
+
+pub mod figures;
+pub mod finding;
+pub mod record;
+pub mod treat;
+mod words;
