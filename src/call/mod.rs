@@ -1,3 +1,178 @@
 //! One call: two legs, one life.
+//!
+//! [`Call`] is the back-to-back user agent (RFC 7092: a media plane B2BUA). It hunts over the hotline's targets,
+//! joins the two legs, passes facts between the rooms below, and ends both. It decides with them and
+//! performs nothing: all that it wants goes through the [`desk`].
+//!
+//! | file | what of a call |
+//! |---|---|
+//! | [`caller`] | the trunk's leg, which we answer |
+//! | [`attempt`] | a target's leg, which we call |
+//! | [`audio`] | ports, offers and answers |
+//! | [`hunting`] | until somebody answers |
+//! | [`talking`] | from the answer on: requests inside the legs, listening, the script |
+//! | [`ending`] | who hung up, the record |
+//! | [`ledger`] | the times that the record and the figures are made of |
+//! | [`anchor`] | the media thread's side of it: relay, ears, prompts |
 
+pub mod anchor;
+pub mod attempt;
+pub mod audio;
+pub mod caller;
+pub mod desk;
 pub mod doors;
+mod ending;
+pub mod hunting;
+pub mod ledger;
+pub mod ports;
+pub mod prompts;
+mod talking;
+
+use crate::base::ids::{CallKey, Leg};
+use crate::base::time::Instant;
+use crate::sip::dialog::DialogKey;
+use crate::sip::transaction::TxId;
+use attempt::Attempt;
+use audio::CallAudio;
+use caller::CallerLeg;
+use desk::{CallTimer, Desk};
+use doors::Fact;
+use ledger::Ledger;
+use serde::{Deserialize, Serialize};
+use talking::Talk;
+
+/// One call. Plain data: a restart could read it back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    key: CallKey,
+    /// Its public name, in records and in `X-Qingjiang-Call`.
+    id: String,
+    hotline: usize,
+    caller: CallerLeg,
+    attempts: Vec<Attempt>,
+    audio: CallAudio,
+    phase: Phase,
+    ledger: Ledger,
+    /// Hops that the INVITE may still make, ours already taken off (RFC 3261 §8.1.1.6).
+    max_forwards: u8,
+    media_closed: bool,
+}
+
+/// Where the call is in its life.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Phase {
+    /// Targets are tried, the last attempt is the current one.
+    Hunting,
+    /// Two legs are joined.
+    Talking(Box<Talk>),
+    /// Over for the figures; the legs' last messages are under way.
+    Ending,
+}
+
+/// What a call is doing, for the gauges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// A target is being called.
+    Ringing,
+    /// A queue has taken it; nobody is known to have been connected.
+    Waiting,
+    /// A person was connected.
+    Talking,
+    /// Over.
+    Ending,
+}
+
+impl Call {
+    /// Its public name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Index of its hotline.
+    pub fn hotline(&self) -> usize {
+        self.hotline
+    }
+
+    /// When its INVITE came.
+    pub fn offered_at(&self) -> Instant {
+        self.ledger.offered_at
+    }
+
+    /// What it is doing.
+    pub fn doing(&self) -> Doing {
+        match &self.phase {
+            Phase::Hunting => Doing::Ringing,
+            Phase::Talking(talk) if talk.is_with_person() => Doing::Talking,
+            Phase::Talking(_) => Doing::Waiting,
+            Phase::Ending => Doing::Ending,
+        }
+    }
+
+    /// Whether nothing is owed any more: it can be forgotten.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ending)
+            && self.media_closed
+            && self.caller.is_over()
+            && self.attempts.iter().all(Attempt::is_over)
+    }
+
+    /// The names of its dialogs.
+    pub fn dialogs(&self) -> impl Iterator<Item = DialogKey> {
+        let legs = self.attempts.iter().filter_map(Attempt::key);
+        std::iter::once(self.caller.key()).chain(legs)
+    }
+
+    /// A deadline of this call has come.
+    pub fn on_timer(&mut self, desk: &mut Desk, now: Instant, timer: CallTimer) {
+        match timer {
+            CallTimer::Ring => self.on_ring_timeout(desk, now),
+            CallTimer::RepeatOk => self.on_repeat_due(desk, now),
+            CallTimer::Script => self.on_script_due(desk, now),
+            CallTimer::NeverSent => self.on_never_sent(desk, now),
+            CallTimer::Ending => {}
+        }
+    }
+
+    /// The media thread tells something.
+    pub fn on_fact(&mut self, desk: &mut Desk, now: Instant, fact: Fact) {
+        match fact {
+            Fact::Report { leg, counts } => {
+                self.ledger.count(desk, leg, &counts);
+                self.on_level(leg, counts.level_max_dbov10);
+            }
+            Fact::Closed => self.media_closed = true,
+            fact => self.on_heard(desk, now, fact),
+        }
+    }
+
+    /// A request of ours ended without an answer of its own kind: time-out or unreachable.
+    pub fn on_no_response(&mut self, desk: &mut Desk, now: Instant, tx: TxId) {
+        self.on_request_ended(tx);
+        if let Some(index) = self.attempt_of(tx)
+            && self.attempts[index].on_no_response()
+        {
+            self.on_defeat(desk, now, index, crate::hotline::hunt::Defeat::Dead);
+        }
+    }
+
+    /// A BYE of ours ended, with whatever answer.
+    pub fn on_request_ended(&mut self, tx: TxId) {
+        self.caller.on_request_ended(tx);
+        for attempt in &mut self.attempts {
+            attempt.on_request_ended(tx);
+        }
+    }
+
+    fn attempt_of(&self, tx: TxId) -> Option<usize> {
+        self.attempts.iter().position(|attempt| attempt.tx == tx)
+    }
+
+    /// The attempt whose leg is joined to the caller's, or is being called.
+    fn current(&mut self) -> Option<&mut Attempt> {
+        self.attempts.last_mut()
+    }
+
+    fn is_leg_of_current(&self, leg: Leg, key: &DialogKey) -> bool {
+        leg == Leg::Caller || self.attempts.last().and_then(Attempt::key).as_ref() == Some(key)
+    }
+}

@@ -5,6 +5,8 @@
 
 pub mod figures;
 pub mod finding;
+pub mod hunt;
 pub mod record;
+pub mod route;
 pub mod treat;
 mod words;

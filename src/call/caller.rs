@@ -1,0 +1,200 @@
+//! The caller's leg: the trunk's INVITE, which we answer.
+//!
+//! Decides how the leg is rung, answered, refused and ended by RFC 3261's rules for a user agent server; never
+//! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
+
+use super::desk::{ALLOW, CallTimer, Desk};
+use crate::base::ids::{CallKey, Leg};
+use crate::base::time::Instant;
+use crate::sip::dialog::{Dialog, DialogKey, answer};
+use crate::sip::transaction::{Path, T1, T2, TIMEOUT, TxId};
+use crate::sip::wire::{Message, Method, PeerFault};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The caller's leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallerLeg {
+    call: CallKey,
+    /// Its INVITE.
+    pub invite: Message,
+    /// The INVITE's transaction.
+    pub tx: TxId,
+    /// Where the 2xx is repeated to.
+    path: Path,
+    local_tag: String,
+    /// The dialog, which our first 18x or the answer makes.
+    pub dialog: Dialog,
+    state: State,
+}
+
+/// How far the leg is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum State {
+    /// No final response yet.
+    Unanswered,
+    /// The 200 is repeated until its ACK.
+    AwaitingAck(AwaitingAck),
+    /// Answered and acknowledged.
+    Up,
+    /// Our BYE is under way.
+    ByeSent(TxId),
+    /// Nothing more is owed either way.
+    Over,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct AwaitingAck {
+    ok: Vec<u8>,
+    interval: Duration,
+    until: Instant,
+    /// The call was ended meanwhile: BYE may only follow the ACK (RFC 3261 §15).
+    then_bye: bool,
+}
+
+/// What became of a repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// The 200 went out again, or nothing was to do.
+    GoesOn,
+    /// No ACK in 64 × T1: the call is to be ended (RFC 3261 §13.3.1.4).
+    NeverAcknowledged,
+}
+
+impl CallerLeg {
+    /// The leg of a new INVITE; its dialog is known to the desk from now on.
+    ///
+    /// # Errors
+    /// The INVITE cannot make a dialog.
+    pub fn new(
+        desk: &mut Desk,
+        call: CallKey,
+        invite: Message,
+        tx: TxId,
+        path: Path,
+    ) -> Result<CallerLeg, PeerFault> {
+        let local_tag = desk.random.token();
+        let dialog = Dialog::as_uas(&invite, &local_tag, path)?;
+        desk.dialogs.insert(dialog.key(), (call, Leg::Caller));
+        Ok(CallerLeg { call, invite, tx, path, local_tag, dialog, state: State::Unanswered })
+    }
+
+    /// Whether no final response was sent yet.
+    pub fn is_unanswered(&self) -> bool {
+        self.state == State::Unanswered
+    }
+
+    /// Whether nothing more is owed either way.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Its dialog's name.
+    pub fn key(&self) -> DialogKey {
+        self.dialog.key()
+    }
+
+    /// Sends 100 or a provisional response, with early media where `sdp` is given.
+    pub fn ring(&self, desk: &mut Desk, now: Instant, status: u16, sdp: Option<&[u8]>) {
+        if self.is_unanswered() {
+            let response = self.response(desk, status, sdp);
+            desk.respond(now, self.tx, response);
+        }
+    }
+
+    /// Sends 200 with our answer and goes on sending it until its ACK.
+    pub fn accept(&mut self, desk: &mut Desk, now: Instant, sdp: &[u8]) {
+        if !self.is_unanswered() {
+            return;
+        }
+        let response = self.response(desk, 200, Some(sdp));
+        let ok = response.to_bytes();
+        desk.respond(now, self.tx, response);
+        let (interval, until) = (T1, now + TIMEOUT);
+        let then_bye = false;
+        self.state = State::AwaitingAck(AwaitingAck { ok, interval, until, then_bye });
+        desk.timers.set((self.call, CallTimer::RepeatOk), now + T1);
+    }
+
+    /// Refuses the INVITE; the transaction repeats the refusal until its ACK.
+    pub fn refuse(&mut self, desk: &mut Desk, now: Instant, status: u16) {
+        if self.is_unanswered() {
+            let response = self.response(desk, status, None);
+            desk.respond(now, self.tx, response);
+            self.state = State::Over;
+        }
+    }
+
+    /// Repeats the 200, at T1 doubling up to T2.
+    pub fn on_repeat_due(&mut self, desk: &mut Desk, now: Instant) -> Repeat {
+        let State::AwaitingAck(waiting) = &mut self.state else { return Repeat::GoesOn };
+        if now >= waiting.until {
+            waiting.then_bye = false;
+            self.state = State::Up;
+            return Repeat::NeverAcknowledged;
+        }
+        let path = Path {
+            listener: self.path.listener,
+            remote: crate::sip::transaction::response_address(&self.invite, self.path.remote),
+        };
+        desk.transactions.send(path, waiting.ok.clone());
+        waiting.interval = (waiting.interval * 2).min(T2);
+        let next = (now + waiting.interval).min(waiting.until);
+        desk.timers.set((self.call, CallTimer::RepeatOk), next);
+        Repeat::GoesOn
+    }
+
+    /// The ACK of our 200 came.
+    pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
+        let State::AwaitingAck(waiting) = &self.state else { return };
+        let then_bye = waiting.then_bye;
+        desk.timers.cancel((self.call, CallTimer::RepeatOk));
+        self.state = State::Up;
+        if then_bye {
+            self.hang_up(desk, now);
+        }
+    }
+
+    /// Ends an answered leg with BYE: at once, or after the ACK that is still awaited.
+    pub fn hang_up(&mut self, desk: &mut Desk, now: Instant) {
+        match &mut self.state {
+            State::AwaitingAck(waiting) => waiting.then_bye = true,
+            State::Up => {
+                let bye = self.dialog.request(Method::Bye);
+                let path = self.dialog.path();
+                self.state = match desk.request(now, self.call, path, bye) {
+                    Some(tx) => State::ByeSent(tx),
+                    None => State::Over,
+                };
+            }
+            State::Unanswered | State::ByeSent(_) | State::Over => {}
+        }
+    }
+
+    /// The caller's own BYE, already answered: nothing more is owed.
+    pub fn on_bye(&mut self, desk: &mut Desk) {
+        desk.timers.cancel((self.call, CallTimer::RepeatOk));
+        self.state = State::Over;
+    }
+
+    /// A request of ours on this leg ended, with whatever answer.
+    pub fn on_request_ended(&mut self, tx: TxId) {
+        if self.state == State::ByeSent(tx) {
+            self.state = State::Over;
+        }
+    }
+
+    fn response(&self, desk: &Desk, status: u16, sdp: Option<&[u8]>) -> Message {
+        let mut response = answer(&self.invite, status, &self.local_tag);
+        if (101..300).contains(&status) {
+            let contact = desk.contact(self.path.listener);
+            response.headers.push("Contact", &contact);
+            response.headers.push("Allow", ALLOW);
+        }
+        if let Some(sdp) = sdp {
+            response.headers.push("Content-Type", "application/sdp");
+            response.body = sdp.to_vec();
+        }
+        response
+    }
+}

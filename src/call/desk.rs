@@ -1,0 +1,245 @@
+//! What all calls share and one call may reach: transactions, ports, timers, figures, randomness, and the
+//! tray of actions for the shell.
+//!
+//! Decides nothing about a call. Owned by the engine, lent to the call that has its turn.
+
+use super::doors::{Command, PortPair, RtpOrigin};
+use super::ports::PortPool;
+use super::prompts::PromptNames;
+use crate::base::ids::{CallKey, Leg};
+use crate::base::random::Random;
+use crate::base::time::Instant;
+use crate::base::timers::Timers;
+use crate::config::{Config, Hotline};
+use crate::hotline::figures::Figures;
+use crate::hotline::record::EndedCall;
+use crate::sip::dialog::DialogKey;
+use crate::sip::transaction::{Path, Transactions, TxId};
+use crate::sip::wire::{Message, Method};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// Our name in `Server` and `User-Agent`.
+pub const PRODUCT: &str = concat!("qingjiang/", env!("CARGO_PKG_VERSION"));
+
+/// What this version does, in `Allow` (RFC 3261 §20.5).
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// What the engine asks of the shell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send a datagram from one of our SIP sockets.
+    SendSip {
+        /// From where, to whom.
+        path: Path,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Tell a media thread.
+    Media {
+        /// Its index.
+        thread: u16,
+        /// What.
+        command: Command,
+    },
+    /// Keep this record; never drop it.
+    Record(Box<EndedCall>),
+}
+
+/// What a call wants to be woken for.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum CallTimer {
+    /// `ring_timeout` of the current attempt.
+    Ring,
+    /// Repetition of our 200 to the caller until its ACK (RFC 3261 §13.3.1.4).
+    RepeatOk,
+    /// The next moment of the silent caller's script.
+    Script,
+    /// No RTP from the caller since the answer: `one_way`, `never_sent`.
+    NeverSent,
+    /// The longest time that an ending may take.
+    Ending,
+}
+
+/// A SIP socket of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// What it is bound to.
+    pub bound: SocketAddr,
+    /// What Via and Contact say.
+    pub advertised: SocketAddr,
+}
+
+/// The shared things.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Desk {
+    /// The configuration.
+    pub config: Config,
+    /// Our SIP sockets.
+    pub listeners: Vec<Listener>,
+    /// The address that SDP names.
+    pub media_address: IpAddr,
+    /// SIP transactions.
+    pub transactions: Transactions,
+    /// RTP ports.
+    pub ports: PortPool,
+    /// The prompts that the media threads have loaded.
+    pub prompts: PromptNames,
+    /// Deadlines of calls.
+    pub timers: Timers<(CallKey, CallTimer)>,
+    /// Which call a dialog is a leg of.
+    pub dialogs: BTreeMap<DialogKey, (CallKey, Leg)>,
+    /// Which call a transaction belongs to.
+    pub owners: BTreeMap<TxId, CallKey>,
+    /// Which transactions a call has, so that they can be forgotten with it.
+    owned: BTreeMap<CallKey, Vec<TxId>>,
+    /// Counters.
+    pub figures: Figures,
+    /// Tags, branches, ids.
+    pub random: Random,
+    #[serde(skip)]
+    pub(crate) actions: VecDeque<Action>,
+}
+
+impl Desk {
+    /// A desk with nothing on it.
+    pub fn new(
+        config: Config,
+        listeners: Vec<Listener>,
+        media_address: IpAddr,
+        prompts: PromptNames,
+        random: Random,
+        figures: Figures,
+    ) -> Desk {
+        Desk {
+            config,
+            listeners,
+            media_address,
+            transactions: Transactions::default(),
+            ports: PortPool::default(),
+            prompts,
+            timers: Timers::default(),
+            dialogs: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            figures,
+            random,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// A hotline of the configuration, by its index.
+    pub fn hotline(&self, index: usize) -> &Hotline {
+        &self.config.hotlines[index]
+    }
+
+    /// Puts an action into the tray.
+    pub fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// Tells the media thread of these ports.
+    pub fn tell_media(&mut self, ports: [PortPair; 2], command: Command) {
+        self.act(Action::Media { thread: ports[0].thread, command });
+    }
+
+    /// A fresh RTP origin (RFC 3550 §5.1: all three random).
+    pub fn rtp_origin(&mut self) -> RtpOrigin {
+        RtpOrigin {
+            ssrc: self.random.bits32(),
+            sequence: self.random.bits32() as u16,
+            timestamp: self.random.bits32(),
+        }
+    }
+
+    /// The first listener that speaks the peer's address family.
+    pub fn listener_towards(&self, remote: SocketAddr) -> Option<u16> {
+        let family = |l: &Listener| l.bound.is_ipv4() == remote.is_ipv4();
+        self.listeners.iter().position(family).and_then(|index| u16::try_from(index).ok())
+    }
+
+    /// What Via and Contact name for a listener.
+    pub fn advertised(&self, listener: u16) -> SocketAddr {
+        let fallback = Listener { bound: UNKNOWN, advertised: UNKNOWN };
+        self.listeners.get(usize::from(listener)).unwrap_or(&fallback).advertised
+    }
+
+    /// Our Contact on a leg. It names no user: the dialog is found by its tags.
+    pub fn contact(&self, listener: u16) -> String {
+        format!("<sip:{}>", self.advertised(listener))
+    }
+
+    /// A Via of ours with a fresh branch (RFC 3261 §8.1.1.7) that asks for `rport` (RFC 3581).
+    pub fn via(&mut self, listener: u16) -> String {
+        let branch = self.random.token();
+        format!("SIP/2.0/UDP {};branch=z9hG4bK{branch};rport", self.advertised(listener))
+    }
+
+    /// Completes a request of ours with Via, Contact and our name, and sends it in a transaction that
+    /// belongs to `call`.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        path: Path,
+        mut request: Message,
+    ) -> Option<TxId> {
+        self.complete(path, &mut request);
+        let tx = self.transactions.request(now, path, request)?;
+        self.own(call, tx);
+        Some(tx)
+    }
+
+    /// Notes whose transaction this is.
+    pub fn own(&mut self, call: CallKey, tx: TxId) {
+        self.owners.insert(tx, call);
+        self.owned.entry(call).or_default().push(tx);
+    }
+
+    /// Hands a record to the shell.
+    pub fn record(&mut self, record: EndedCall) {
+        self.act(Action::Record(Box::new(record)));
+    }
+
+    /// Adds what every request of ours has: Via first, Contact where a dialog needs it, our name.
+    pub fn complete(&mut self, path: Path, request: &mut Message) {
+        let via = self.via(path.listener);
+        request.headers.push_front("Via", &via);
+        if request.method() == Some(&Method::Invite) {
+            request.headers.push("Contact", &self.contact(path.listener));
+            request.headers.push("Allow", ALLOW);
+            request.headers.push("Supported", "");
+        }
+        request.headers.push("User-Agent", PRODUCT);
+    }
+
+    /// Adds what every response of ours has, and sends it.
+    pub fn respond(&mut self, now: Instant, tx: TxId, mut response: Message) {
+        response.headers.push("Server", PRODUCT);
+        self.transactions.respond(now, tx, &response);
+    }
+
+    /// Forgets all that is kept for a call.
+    pub fn forget(&mut self, call: CallKey, dialogs: impl Iterator<Item = DialogKey>) {
+        for timer in [
+            CallTimer::Ring,
+            CallTimer::RepeatOk,
+            CallTimer::Script,
+            CallTimer::NeverSent,
+            CallTimer::Ending,
+        ] {
+            self.timers.cancel((call, timer));
+        }
+        for dialog in dialogs {
+            self.dialogs.remove(&dialog);
+        }
+        for tx in self.owned.remove(&call).unwrap_or_default() {
+            self.owners.remove(&tx);
+        }
+    }
+}
+
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -1,0 +1,230 @@
+//! Until somebody answers: the hotline's targets one after the other.
+//!
+//! Source: contract, "Refusals"; RFC 3261 §13 (INVITE), RFC 3960 (early media); figures' `ring_time`.
+
+use super::attempt::{Attempt, News};
+use super::audio::CallAudio;
+use super::caller::CallerLeg;
+use super::desk::{CallTimer, Desk};
+use super::doors::PortPair;
+use super::ledger::Ledger;
+use super::{Call, Phase};
+use crate::base::ids::CallKey;
+use crate::base::time::Instant;
+use crate::hotline::hunt::Defeat;
+use crate::hotline::record::AttemptOutcome;
+use crate::sip::offer_answer::{self, AudioAnswer, AudioOffer};
+use crate::sip::transaction::{Path, TxId};
+use crate::sip::wire::{Message, Method, NameAddr, PeerFault, Uri};
+
+/// A call that was let in: what the engine found out on the way.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The INVITE.
+    pub invite: Message,
+    /// Its transaction.
+    pub tx: TxId,
+    /// Where it came from.
+    pub path: Path,
+    /// Index of the trunk.
+    pub trunk: usize,
+    /// Index of the hotline.
+    pub hotline: usize,
+    /// The caller's offer.
+    pub offer: AudioOffer,
+    /// The caller's Max-Forwards.
+    pub max_forwards: u8,
+}
+
+impl Call {
+    /// Begins a call that was let in: 100, audio, the first target.
+    ///
+    /// # Errors
+    /// The INVITE cannot make a dialog; nothing has happened.
+    pub fn begin(
+        desk: &mut Desk,
+        now: Instant,
+        key: CallKey,
+        admitted: Admitted,
+        ports: [PortPair; 2],
+    ) -> Result<Call, PeerFault> {
+        let Admitted { invite, tx, path, trunk, hotline, offer, max_forwards } = admitted;
+        let number = caller_number(&invite);
+        let caller = CallerLeg::new(desk, key, invite, tx, path)?;
+        desk.own(key, tx);
+        let id = desk.random.token();
+        let audio = CallAudio::open(desk, key, ports, offer);
+        let ledger = Ledger::new(now, trunk, hotline, number);
+        ledger.on_offered(desk);
+        let mut call = Call {
+            key,
+            id,
+            hotline,
+            caller,
+            attempts: Vec::new(),
+            audio,
+            phase: Phase::Hunting,
+            ledger,
+            max_forwards: max_forwards.saturating_sub(1),
+            media_closed: false,
+        };
+        call.caller.ring(desk, now, 100, None);
+        call.try_target(desk, now, 0);
+        Ok(call)
+    }
+
+    /// Calls a target, or the next one that can be called at all; without one the caller is refused.
+    fn try_target(&mut self, desk: &mut Desk, now: Instant, first: usize) {
+        let targets = desk.hotline(self.hotline).targets.len();
+        for target in first..targets {
+            if let Some(attempt) = self.call_target(desk, now, target) {
+                self.attempts.push(attempt);
+                let ring_timeout = desk.hotline(self.hotline).ring_timeout;
+                desk.timers.set((self.key, CallTimer::Ring), now + ring_timeout);
+                return;
+            }
+        }
+        let last = self.ledger.last_defeat.unwrap_or(Defeat::Dead);
+        self.refuse(desk, now, last.status());
+    }
+
+    fn call_target(&mut self, desk: &mut Desk, now: Instant, target: usize) -> Option<Attempt> {
+        let chosen = &desk.hotline(self.hotline).targets[target];
+        let (remote, uri) = (chosen.address, Uri::parse(&chosen.uri).ok()?);
+        let listener = desk.listener_towards(remote)?;
+        let path = Path { listener, remote };
+        let invite = self.invite_for(desk, listener, uri);
+        Attempt::start(desk, now, self.key, target, path, invite)
+    }
+
+    /// Our own INVITE: another dialog, the caller's identity, our address everywhere (RFC 7092 §3.1).
+    fn invite_for(&self, desk: &mut Desk, listener: u16, uri: Uri) -> Message {
+        let ours = desk.advertised(listener);
+        let from = self.caller.invite.from().ok();
+        let user = from.as_ref().and_then(|f| f.uri.number()).unwrap_or_default();
+        let user = if user.is_empty() { "anonymous".to_owned() } else { user };
+        let identity = NameAddr {
+            display: from.and_then(|f| f.display),
+            ..NameAddr::new(Uri::sip(Some(&user), ours))
+        };
+        let identity = identity.with_tag(&desk.random.token());
+        let call_id = format!("{}@{}", desk.random.token(), ours.ip());
+        let to = format!("<{uri}>");
+        let mut invite = Message::request(Method::Invite, uri);
+        invite.headers.push("Max-Forwards", &self.max_forwards.to_string());
+        invite.headers.push("From", &identity.to_string());
+        invite.headers.push("To", &to);
+        invite.headers.push("Call-ID", &call_id);
+        invite.headers.push("CSeq", "1 INVITE");
+        invite.headers.push("X-Qingjiang-Call", &self.id);
+        invite.headers.push("Content-Type", "application/sdp");
+        invite.body = self.audio.offer_for_agent(desk);
+        invite
+    }
+
+    /// A response to an INVITE of ours.
+    pub fn on_response(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        tx: TxId,
+        path: Path,
+        response: &Message,
+    ) {
+        let Some(index) = self.attempt_of(tx) else {
+            if response.status().is_some_and(|status| status >= 200) {
+                self.on_request_ended(tx);
+            }
+            return;
+        };
+        match self.attempts[index].on_response(desk, now, path, response) {
+            News::Nothing => {}
+            News::Progress => self.on_progress(desk, now, index, response),
+            News::Answered => self.on_answered(desk, now, index, response),
+            News::Unusable => self.on_defeat(desk, now, index, Defeat::Unusable),
+            News::Defeated => {
+                let status = response.status().unwrap_or(500);
+                self.on_defeat(desk, now, index, Defeat::Status(status));
+            }
+        }
+    }
+
+    /// 18x: the ring clock of this attempt, early media, and on to the caller.
+    fn on_progress(&mut self, desk: &mut Desk, now: Instant, index: usize, response: &Message) {
+        let status = response.status().unwrap_or(180);
+        let attempt = &mut self.attempts[index];
+        let target = &desk.config.hotlines[self.hotline].targets[attempt.target];
+        let rings = status == 180 || (status == 183 && target.ringing_183);
+        if rings && attempt.rang_at.is_none() {
+            attempt.rang_at = Some(now);
+        }
+        let answer = self.answer_in(response);
+        let sdp = answer.map(|answer| self.audio.on_answer(desk, &answer));
+        if (180..=189).contains(&status) {
+            self.ledger.on_first_ring(desk, now);
+            self.caller.ring(desk, now, status, sdp.as_deref());
+        }
+    }
+
+    /// The usable answer in a response's body, if there is one.
+    fn answer_in(&self, response: &Message) -> Option<AudioAnswer> {
+        let is_sdp = response.content_type().is_some_and(|t| t == "application/sdp");
+        if !is_sdp || response.body.is_empty() {
+            return None;
+        }
+        offer_answer::read_answer(&response.body, &self.audio.offer).ok()
+    }
+
+    fn on_answered(&mut self, desk: &mut Desk, now: Instant, index: usize, response: &Message) {
+        desk.timers.cancel((self.key, CallTimer::Ring));
+        let answer = self.answer_in(response);
+        let sdp = match answer {
+            Some(answer) => self.audio.on_answer(desk, &answer),
+            // Without a body the 18x's answer stands, if there was one.
+            None if response.body.is_empty() && self.audio.agent_is_known() => {
+                self.audio.told().unwrap_or_default().to_vec()
+            }
+            None => {
+                self.attempts[index].hang_up(desk, now);
+                return self.on_defeat(desk, now, index, Defeat::Unusable);
+            }
+        };
+        self.attempts[index].settle(now, AttemptOutcome::Answered);
+        self.ledger.on_attempt_settled(desk, &self.attempts[index]);
+        self.caller.accept(desk, now, &sdp);
+        self.begin_talk(desk, now, index);
+    }
+
+    /// `ring_timeout` ran out: the attempt is given up, the next target is called at once.
+    pub(super) fn on_ring_timeout(&mut self, desk: &mut Desk, now: Instant) {
+        let Some(index) = self.attempts.len().checked_sub(1) else { return };
+        if self.attempts[index].is_open() {
+            self.attempts[index].give_up(desk, now);
+            self.on_defeat(desk, now, index, Defeat::RingTimeout);
+        }
+    }
+
+    /// An attempt ended without an answer.
+    pub(super) fn on_defeat(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        index: usize,
+        defeat: Defeat,
+    ) {
+        desk.timers.cancel((self.key, CallTimer::Ring));
+        self.attempts[index].settle(now, defeat.outcome());
+        self.ledger.on_attempt_settled(desk, &self.attempts[index]);
+        self.ledger.last_defeat = Some(defeat);
+        if matches!(self.phase, Phase::Hunting) {
+            self.audio.forget_agent(desk);
+            let next = self.attempts[index].target + 1;
+            self.try_target(desk, now, next);
+        }
+    }
+}
+
+/// The caller's number: the user part of From (a tel: URI's number); `None` where it has none.
+fn caller_number(invite: &Message) -> Option<String> {
+    invite.from().ok()?.uri.number().filter(|number| !number.is_empty())
+}

@@ -1,0 +1,357 @@
+//! All calls in one place: the pure core that the control thread drives.
+//!
+//! [`Engine::handle`] takes one input, [`Engine::poll_action`] gives what is to be done, [`Engine::next_deadline`]
+//! when to come back. Inputs and the whole state are plain data (serde): the same state with the same inputs gives
+//! the same actions, so a journal can be put between decision and action, and a seed replays any failure.
+//! What a call does is decided in [`crate::call`]; here messages find their call, and new ones are let in.
+
+mod admission;
+mod requests;
+
+use crate::base::ids::CallKey;
+use crate::base::random::Random;
+use crate::base::time::Instant;
+use crate::call::attempt;
+use crate::call::desk::{Action, CallTimer, Desk, Listener};
+use crate::call::doors::{Fact, PortPair};
+use crate::call::prompts::PromptNames;
+use crate::call::{Call, Doing};
+use crate::config::Config;
+use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, SipKind};
+use crate::sip::dialog::DialogKey;
+use crate::sip::transaction::{Arrival, Path, TxId, response_address};
+use crate::sip::wire::{self, Message, Method, PeerFault, Start};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// One thing that happened. Owned and serialisable: this is what a journal would keep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// A datagram came in on a SIP socket.
+    Sip {
+        /// Which socket, and who sent it.
+        path: Path,
+        /// The datagram.
+        bytes: Vec<u8>,
+    },
+    /// A datagram could not be sent.
+    SipUnreachable {
+        /// The path that failed.
+        path: Path,
+    },
+    /// A media thread told something of a call.
+    Media {
+        /// The call.
+        call: CallKey,
+        /// What.
+        fact: Fact,
+    },
+    /// A media thread has bound ports.
+    Ports(Vec<PortPair>),
+    /// The time has come.
+    Deadline,
+    /// A queue behind the engine is full, or has room again: new calls are refused meanwhile.
+    Pressure(bool),
+    /// SIGTERM: no new calls, the running ones go on.
+    Drain,
+    /// The drain took too long: all calls are ended.
+    ShutDown,
+}
+
+/// What is known from outside at the start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// Our SIP sockets, bound.
+    pub listeners: Vec<Listener>,
+    /// The address that SDP names.
+    pub media_address: IpAddr,
+    /// The prompts that are loaded.
+    pub prompts: PromptNames,
+    /// Randomness.
+    pub random: Random,
+}
+
+/// All calls.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Engine {
+    calls: BTreeMap<CallKey, Call>,
+    /// Ports that are lent, by call, until the media thread has closed the session.
+    lent: BTreeMap<CallKey, [PortPair; 2]>,
+    desk: Desk,
+    next_call: u64,
+    draining: bool,
+    pressed: bool,
+    bugs_seen: u64,
+}
+
+impl Engine {
+    /// An engine without calls.
+    pub fn new(settings: Settings) -> Engine {
+        let Settings { config, listeners, media_address, prompts, random } = settings;
+        let figures = Figures::new(&config);
+        let desk = Desk::new(config, listeners, media_address, prompts, random, figures);
+        Engine {
+            calls: BTreeMap::new(),
+            lent: BTreeMap::new(),
+            desk,
+            next_call: 0,
+            draining: false,
+            pressed: false,
+            bugs_seen: 0,
+        }
+    }
+
+    /// Applies one input. Touches no socket, clock, thread or global random source.
+    ///
+    /// The caller drains [`Engine::poll_action`] to `None` before the next input.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        debug_assert!(self.desk.actions.is_empty(), "actions left from the last input");
+        match input {
+            Input::Sip { path, bytes } => self.on_datagram(now, path, &bytes),
+            Input::SipUnreachable { path } => {
+                for arrival in self.desk.transactions.on_unreachable(now, path) {
+                    self.on_arrival(now, arrival);
+                }
+            }
+            Input::Media { call, fact } => self.on_fact(now, call, fact),
+            Input::Ports(pairs) => self.desk.ports.add(pairs),
+            Input::Deadline => self.on_deadline(now),
+            Input::Pressure(pressed) => self.pressed = pressed,
+            Input::Drain => self.draining = true,
+            Input::ShutDown => self.shut_down(now),
+        }
+        self.hand_over_datagrams();
+    }
+
+    /// Takes the next thing that is to be done.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.desk.actions.pop_front()
+    }
+
+    /// When [`Input::Deadline`] is wanted next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let calls = self.desk.timers.next_deadline();
+        let transactions = self.desk.transactions.next_deadline();
+        calls.into_iter().chain(transactions).min()
+    }
+
+    /// Whether no call is left, not even one whose last messages are under way.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Calls that are kept, those in their ending too.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Calls that are not over for the figures.
+    pub fn live_calls(&self) -> usize {
+        self.calls.values().filter(|call| call.doing() != Doing::Ending).count()
+    }
+
+    /// Port pairs that are free now, and all of them.
+    pub fn ports(&self) -> (usize, usize) {
+        (self.desk.ports.free(), self.desk.ports.total())
+    }
+
+    /// Whether new calls are refused because of a drain.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// The counters.
+    pub fn figures(&self) -> &Figures {
+        &self.desk.figures
+    }
+
+    /// What holds now, by hotline.
+    pub fn gauges(&self, now: Instant) -> Gauges {
+        let mut gauges = Gauges {
+            hotlines: vec![HotlineGauges::default(); self.desk.config.hotlines.len()],
+        };
+        for call in self.calls.values() {
+            let Some(line) = gauges.hotlines.get_mut(call.hotline()) else { continue };
+            match call.doing() {
+                Doing::Ringing => line.ringing += 1,
+                Doing::Waiting => line.waiting += 1,
+                Doing::Talking => line.talking += 1,
+                Doing::Ending => continue,
+            }
+            if call.doing() == Doing::Ringing {
+                line.longest_wait = line.longest_wait.max(now - call.offered_at());
+            }
+        }
+        gauges
+    }
+
+    fn on_datagram(&mut self, now: Instant, path: Path, bytes: &[u8]) {
+        let message = match wire::parse_datagram(bytes) {
+            Ok(message) => message,
+            Err(refused) => {
+                self.desk.figures.sip_message(Direction::In, SipKind::Other);
+                if let Some(request) = refused.message {
+                    self.refuse_unmatched(path, &request, refused.fault);
+                }
+                return;
+            }
+        };
+        self.desk.figures.sip_message(Direction::In, kind_of(&message));
+        if self.desk.transactions.is_full() && opens_something(&message) {
+            let busy = message.reply(503, None);
+            let remote = response_address(&message, path.remote);
+            self.desk.transactions.send(Path { remote, ..path }, busy.to_bytes());
+            return;
+        }
+        match self.desk.transactions.on_message(now, path, message) {
+            Ok(Some(arrival)) => self.on_arrival(now, arrival),
+            Ok(None) => {}
+            Err((fault, request)) => self.refuse_unmatched(path, &request, fault),
+        }
+    }
+
+    /// A request that is too broken for a transaction is answered without one, if it says to whom.
+    fn refuse_unmatched(&mut self, path: Path, request: &Message, fault: PeerFault) {
+        let is_ack = request.method() == Some(&Method::Ack);
+        let Some(status) = fault.status().filter(|_| request.is_request() && !is_ack) else {
+            return;
+        };
+        let remote = response_address(request, path.remote);
+        let response = request.reply(status, None);
+        self.desk.transactions.send(Path { remote, ..path }, response.to_bytes());
+    }
+
+    fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
+        match arrival {
+            Arrival::Request { tx, path, message } => self.on_request(now, tx, path, message),
+            Arrival::Cancelled { invite } => {
+                self.with_owner(invite, |call, desk| call.abandon(desk, now));
+            }
+            Arrival::Ack { message } => {
+                if let Some(key) = DialogKey::of_request(&message)
+                    && let Some(&(call, _)) = self.desk.dialogs.get(&key)
+                {
+                    self.with_call(call, |call, desk| call.on_ack(desk, now));
+                }
+            }
+            Arrival::Response { tx, path, message } => {
+                let owned =
+                    self.with_owner(tx, |call, desk| call.on_response(desk, now, tx, path, &message));
+                if !owned {
+                    self.on_orphan(now, tx, path, &message);
+                }
+            }
+            Arrival::TimedOut { tx } | Arrival::Unreachable { tx } => {
+                self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
+            }
+        }
+    }
+
+    /// A 2xx to an INVITE whose call is gone: it is taken and ended, lest a ghost call stays at the target.
+    fn on_orphan(&mut self, now: Instant, tx: TxId, path: Path, response: &Message) {
+        let is_success = response.status().is_some_and(|status| (200..300).contains(&status));
+        if is_success
+            && let Some(invite) = self.desk.transactions.request_of(tx).cloned()
+            && invite.method() == Some(&Method::Invite)
+        {
+            attempt::dismiss(&mut self.desk, now, path, &invite, response);
+        }
+    }
+
+    fn on_fact(&mut self, now: Instant, key: CallKey, fact: Fact) {
+        if fact == Fact::Closed
+            && let Some(ports) = self.lent.remove(&key)
+        {
+            for pair in ports {
+                self.desk.ports.give_back(pair);
+            }
+        }
+        self.with_call(key, |call, desk| call.on_fact(desk, now, fact));
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        while let Some(arrival) = self.desk.transactions.on_deadline(now) {
+            self.on_arrival(now, arrival);
+        }
+        while let Some((key, timer)) = self.desk.timers.pop_due(now) {
+            self.with_call(key, |call, desk| call.on_timer(desk, now, timer));
+            if timer == CallTimer::Ending {
+                self.forget(key);
+            }
+        }
+        let bugs = self.desk.transactions.unexpected();
+        for _ in self.bugs_seen..bugs {
+            self.desk.figures.bug("transaction");
+        }
+        self.bugs_seen = bugs;
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.draining = true;
+        let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+        for key in keys {
+            self.with_call(key, |call, desk| call.shut_down(desk, now));
+        }
+    }
+
+    fn with_owner(&mut self, tx: TxId, then: impl FnOnce(&mut Call, &mut Desk)) -> bool {
+        match self.desk.owners.get(&tx).copied() {
+            Some(key) => self.with_call(key, then),
+            None => false,
+        }
+    }
+
+    /// Lets a call have its turn; one that is over is forgotten.
+    fn with_call(&mut self, key: CallKey, then: impl FnOnce(&mut Call, &mut Desk)) -> bool {
+        let Some(call) = self.calls.get_mut(&key) else { return false };
+        then(call, &mut self.desk);
+        if call.is_over() {
+            self.forget(key);
+        }
+        true
+    }
+
+    fn forget(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.remove(&key) {
+            self.desk.forget(key, call.dialogs());
+        }
+    }
+
+    fn hand_over_datagrams(&mut self) {
+        while let Some(datagram) = self.desk.transactions.poll_send() {
+            let kind = kind_of_bytes(&datagram.bytes);
+            self.desk.figures.sip_message(Direction::Out, kind);
+            let (path, bytes) = (datagram.path, datagram.bytes);
+            self.desk.act(Action::SendSip { path, bytes });
+        }
+    }
+}
+
+/// Whether a message would begin something new; ACK, BYE, CANCEL and responses end or go on with something.
+fn opens_something(message: &Message) -> bool {
+    !matches!(message.method(), None | Some(Method::Ack | Method::Bye | Method::Cancel))
+}
+
+fn kind_of(message: &Message) -> SipKind {
+    match &message.start {
+        Start::Request { method, .. } => SipKind::of_method(method.as_str()),
+        Start::Response { status, .. } => SipKind::of_status(*status),
+    }
+}
+
+/// The kind of a message of ours, by its first word.
+fn kind_of_bytes(bytes: &[u8]) -> SipKind {
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let text = std::str::from_utf8(line).unwrap_or_default();
+    let mut words = text.split(' ');
+    match words.next() {
+        Some("SIP/2.0") => {
+            SipKind::of_status(words.next().and_then(|code| code.parse().ok()).unwrap_or(0))
+        }
+        Some(method) => SipKind::of_method(method),
+        None => SipKind::Other,
+    }
+}
