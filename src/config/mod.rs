@@ -70,7 +70,7 @@ pub struct Sip {
     /// UDP sockets to bind (`udp:ADDRESS:PORT`). At least one. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
     /// The address to write into Via, Contact and SDP in place of the bound one (behind NAT). Always there
-    /// if a socket is bound to 0.0.0.0 or [::]; of the address family of `media.address`.
+    /// if a socket is bound to `0.0.0.0` or `[::]`; of the address family of `media.address`.
     pub advertise: Option<IpAddr>,
     /// How long SIGTERM waits for running calls. Default 1 h; then the rest is hung up.
     pub drain_timeout: Duration,
