@@ -1,11 +1,45 @@
 //! The configuration: the TOML file's form, and the checked form that the rest of the crate uses.
 //!
-//! All problems of a file are found at once. Source of the keys: README, `config/qingjiang.toml`.
+//! Decides what a file may say: [`read`] returns a [`Config`] without a fault, or all problems of the
+//! file at once, each with its line, key, value and what is allowed. It reads no file, resolves no
+//! name and looks into no folder: what only the shell knows is asked of [`World`].
+//! Source of the keys: `config/qingjiang.toml`, which names every one of them.
+
+mod check;
+mod file;
+mod problem;
+mod profiles;
+mod routes;
+mod sections;
+mod target;
+mod values;
+
+pub use file::{known_keys, read};
+pub use problem::{Problem, Problems};
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What the check must know and only the shell can find out.
+pub trait World {
+    /// The addresses of a host name; empty if it has none. May wait: it is asked at start and reload only.
+    fn resolve(&self, host: &str) -> Vec<IpAddr>;
+
+    /// The ids of the prompts of one of [`VOICES`], embedded ones and those of `[prompts] path` together.
+    fn prompts(&self, path: Option<&Path>, voice: &str) -> BTreeSet<String>;
+
+    /// Whether this is a folder that can be read.
+    fn is_folder(&self, path: &Path) -> bool;
+
+    /// Cores of the machine.
+    fn cores(&self) -> u16;
+}
+
+/// The folders of prompts: `<language>-<voice>`.
+pub const VOICES: [&str; 3] = ["zh-female", "zh-male", "en-female"];
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +69,8 @@ pub struct Config {
 pub struct Sip {
     /// UDP sockets to bind (`udp:ADDRESS:PORT`). At least one. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
-    /// The address to write into Via, Contact and SDP in place of the bound one (behind NAT).
+    /// The address to write into Via, Contact and SDP in place of the bound one (behind NAT). Always there
+    /// if a socket is bound to `0.0.0.0` or `[::]`; of the address family of `media.address`.
     pub advertise: Option<IpAddr>,
     /// How long SIGTERM waits for running calls. Default 1 h; then the rest is hung up.
     pub drain_timeout: Duration,
@@ -46,9 +81,9 @@ pub struct Sip {
 pub struct Media {
     /// Address of the RTP sockets, written into SDP unless `sip.advertise` is set.
     pub address: IpAddr,
-    /// First and last port; RTP takes the even ones, RTCP the odd ones above.
+    /// First port, even, and last port, odd; RTP takes the even ones, RTCP the odd ones above. A call takes four.
     pub ports: (u16, u16),
-    /// Media threads; default one a core.
+    /// Media threads; default one a core. Never more than there are ports for.
     pub threads: u16,
 }
 
@@ -77,14 +112,14 @@ pub struct Prompts {
 /// What one machine takes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Calls at once; above it 503 with Retry-After. Default 2000.
+    /// Calls at once; above it 503 with Retry-After. Default 2000, or as many as the ports carry.
     pub calls: u32,
 }
 
 /// What is logged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Log {
-    /// Filter in the syntax of `tracing` (`info`, `qingjiang=debug`). Default `info`.
+    /// Levels and `target=level` in the syntax of `tracing` (`info`, `info,qingjiang::sip=debug`). Default `info`.
     pub filter: String,
 }
 
@@ -104,6 +139,26 @@ pub struct Network {
     pub address: IpAddr,
     /// Leading bits that count.
     pub prefix: u8,
+}
+
+impl Network {
+    /// Whether the address lies in it. An IPv4 address that came in on an IPv6 socket (`::ffff:a.b.c.d`) is IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (own, other) = (self.address.to_canonical(), address.to_canonical());
+        own.is_ipv4() == other.is_ipv4() && leading(own, self.prefix) == leading(other, self.prefix)
+    }
+}
+
+/// The address with all bits behind the prefix cleared, as a number.
+fn leading(address: IpAddr, prefix: u8) -> u128 {
+    let (bits, width) = match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    let dropped = u32::from(128 - width) + u32::from(u8::saturating_sub(width, prefix));
+    // A shift by the whole width is none in Rust: nothing is left of the number then.
+    let aligned = bits << (128 - width);
+    aligned.checked_shr(dropped).unwrap_or(0)
 }
 
 /// One service number and how it is answered.
@@ -183,4 +238,30 @@ pub enum PromptTo {
     Both,
     /// The caller only.
     Caller,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        values::network(text).unwrap()
+    }
+
+    #[test]
+    fn a_network_contains_what_shares_its_leading_bits() {
+        let inside = |net: &str, address: &str| network(net).contains(address.parse().unwrap());
+        assert!(inside("10.1.0.0/16", "10.1.255.255"));
+        assert!(!inside("10.1.0.0/16", "10.2.0.0"));
+        assert!(inside("192.0.2.7", "192.0.2.7"));
+        assert!(!inside("192.0.2.7", "192.0.2.6"));
+        assert!(inside("0.0.0.0/0", "203.0.113.9"));
+        assert!(!inside("0.0.0.0/0", "2001:db8::1"));
+        assert!(inside("::/0", "2001:db8::1"));
+        assert!(inside("2001:db8::/32", "2001:db8:ffff::1"));
+        assert!(!inside("2001:db8::/33", "2001:db8:ffff::1"));
+        assert!(inside("2001:db8::1", "2001:db8::1"));
+        assert!(!inside("2001:db8::1", "2001:db8::2"));
+        assert!(inside("10.0.0.0/8", "::ffff:10.9.9.9"));
+    }
 }

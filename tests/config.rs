@@ -1,0 +1,429 @@
+//! Goal: a file that is shipped works, the reference says all there is to say, and a bad file is told
+//! everything that is wrong with it at once.
+//! Method: the shipped files and a bad one go through the reader with a world made up for the test.
+
+use qingjiang::config::{Config, Problems, PromptTo, VOICES, World, known_keys, read};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SHIPPED: [&str; 5] = ["qingjiang", "asterisk", "freeswitch", "agents", "demo"];
+
+const PROMPTS: [&str; 6] = [
+    "silent-connected",
+    "silent-please-speak",
+    "silent-can-you-hear",
+    "silent-redial-other-phone",
+    "silent-redial",
+    "silent-hanging-up",
+];
+
+/// Resolves `*.example.org` to both families; has the built-in prompts, and one that is Chinese only.
+struct Bench;
+
+impl World for Bench {
+    fn resolve(&self, host: &str) -> Vec<IpAddr> {
+        let known = host.ends_with(".example.org");
+        let addresses = ["2001:db8::7", "192.0.2.7"].map(|address| address.parse().unwrap());
+        addresses.into_iter().filter(|_| known).collect()
+    }
+
+    fn prompts(&self, path: Option<&Path>, voice: &str) -> BTreeSet<String> {
+        assert!(VOICES.contains(&voice));
+        let own = path.filter(|_| voice == "zh-male").map(|_| "own-words");
+        PROMPTS.into_iter().chain(own).map(String::from).collect()
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        path != Path::new("/nowhere")
+    }
+
+    fn cores(&self) -> u16 {
+        4
+    }
+}
+
+fn at_root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(at_root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn shipped(name: &str) -> Result<Config, Problems> {
+    let path = format!("config/{name}.toml");
+    read(&text_of(&path), &path, &Bench)
+}
+
+/// A sound file, to be spoilt or extended by a test.
+const SOUND: &str = r#"
+[sip]
+listen = ["udp:127.0.0.1:5060"]
+[media]
+address = "127.0.0.1"
+ports = "20000-29999"
+[[trunk]]
+name = "carrier"
+from = ["127.0.0.0/8"]
+[[hotline]]
+name = "weather"
+numbers = ["*"]
+targets = ["sip:1000@127.0.0.1:5090"]
+"#;
+
+fn sound_with(changes: &[(&str, &str)], more: &str) -> Result<Config, Problems> {
+    let mut text = SOUND.to_owned();
+    for (old, new) in changes {
+        assert!(text.contains(old), "{old} is not in the sound file");
+        text = text.replace(old, new);
+    }
+    read(&(text + more), "test.toml", &Bench)
+}
+
+/// What is said of a sound file with these changes, one line a problem.
+fn said(changes: &[(&str, &str)], more: &str) -> String {
+    match sound_with(changes, more) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn every_shipped_file_is_sound() {
+    for name in SHIPPED {
+        if let Err(problems) = shipped(name) {
+            panic!("\n{problems}");
+        }
+    }
+    let mut files: Vec<_> = fs::read_dir(at_root("config")).unwrap().flatten().collect();
+    files.retain(|file| file.path().extension().is_some_and(|end| end == "toml"));
+    assert_eq!(files.len(), SHIPPED.len(), "a file that no test reads");
+}
+
+/// The reference with every key that is left out put in.
+fn reference_in_full() -> String {
+    let is_key = |line: &&str| {
+        let key = line.strip_prefix('#');
+        key.is_some_and(|key| key.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    };
+    let text = text_of("config/qingjiang.toml");
+    let lines = text.lines().map(|line| match is_key(&line) {
+        true => &line[1..],
+        false => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Key paths without names and indices, as `known_keys` has them.
+fn keys_in(table: &toml::Table, path: &str, keys: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let path = match path {
+            "" => key.clone(),
+            path => format!("{path}.{key}"),
+        };
+        let tables: Vec<&toml::Value> = match value {
+            toml::Value::Array(items) => items.iter().collect(),
+            toml::Value::Table(named) if path == "profile" => named.values().collect(),
+            value => vec![value],
+        };
+        for table in tables.into_iter().filter_map(toml::Value::as_table) {
+            keys_in(table, &path, keys);
+        }
+        keys.insert(path);
+    }
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let mut keys = BTreeSet::new();
+    keys_in(&reference_in_full().parse().unwrap(), "", &mut keys);
+    assert_eq!(keys, known_keys());
+}
+
+#[test]
+fn what_the_reference_calls_a_default_is_one() {
+    let short = shipped("qingjiang").unwrap();
+    let mut full = read(&reference_in_full(), "reference in full", &Bench)
+        .unwrap_or_else(|problems| panic!("\n{problems}"));
+    assert_eq!(
+        full.sip.advertise.take(),
+        Some("203.0.113.10".parse().unwrap())
+    );
+    assert_eq!(full.media.threads, 2);
+    assert!(full.web.listen.take().is_some() && full.prompts.path.take().is_some());
+    full.media.threads = short.media.threads;
+    assert_eq!(full, short);
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = sound_with(&[], "").unwrap();
+    assert_eq!(config.sip.drain_timeout, Duration::from_secs(3_600));
+    assert_eq!(
+        (config.media.ports, config.media.threads),
+        ((20_000, 29_999), 4)
+    );
+    assert_eq!((config.web.listen, config.prompts.path), (None, None));
+    assert_eq!(config.store.path, Path::new("qingjiang"));
+    assert_eq!(
+        (config.limits.calls, config.log.filter.as_str()),
+        (2_000, "info")
+    );
+    let [hotline] = &config.hotlines[..] else {
+        panic!("one hotline");
+    };
+    assert_eq!(
+        (hotline.voice.as_str(), hotline.profile.name.as_str()),
+        ("zh-female", "after-sales")
+    );
+    let seconds = [
+        hotline.ring_timeout,
+        hotline.ring_cadence,
+        hotline.short_abandon,
+    ];
+    assert_eq!(seconds.map(|d| d.as_secs()), [30, 5, 5]);
+    assert_eq!(
+        (
+            hotline.targets[0].name.as_str(),
+            hotline.targets[0].address.port()
+        ),
+        ("pbx", 5090)
+    );
+}
+
+/// Source: the second table of the rule books' scripts (R1).
+#[test]
+fn the_built_in_scripts_are_those_of_the_rule_books() {
+    for (name, silence_ms, steps, gap_ms, last) in [
+        (
+            "after-sales",
+            3_000,
+            ["silent-connected", "silent-can-you-hear"],
+            3_000,
+            "silent-redial-other-phone",
+        ),
+        (
+            "call-centre",
+            2_500,
+            ["silent-please-speak", "silent-please-speak"],
+            2_500,
+            "silent-redial",
+        ),
+        (
+            "vas-operator",
+            3_000,
+            ["silent-connected", "silent-connected"],
+            2_000,
+            "silent-hanging-up",
+        ),
+    ] {
+        let line = format!("profile = \"{name}\"\n");
+        let profile = sound_with(&[], &line).unwrap().hotlines[0].profile.clone();
+        assert_eq!(profile.name, name);
+        assert_eq!(profile.silence_after.as_millis(), silence_ms);
+        assert_eq!(
+            (profile.steps, profile.r#final.as_str()),
+            (steps.map(String::from).to_vec(), last)
+        );
+        assert_eq!(profile.repeat_after.as_millis(), gap_ms);
+        assert_eq!(
+            (
+                profile.hang_up_after.as_secs(),
+                profile.agent_greeting_max.as_secs()
+            ),
+            (2, 4)
+        );
+        assert_eq!((profile.hang_up, profile.prompt_to), (true, PromptTo::Both));
+    }
+}
+
+#[test]
+fn a_profile_changes_its_base_whatever_the_order_in_the_file() {
+    let more = r#"
+profile = "c"
+[profile.c]
+base = "b"
+hang_up = false
+[profile.b]
+base = "call-centre"
+silence_after = "4s"
+steps = ["silent-connected"]
+"#;
+    let profile = sound_with(&[], more).unwrap().hotlines[0].profile.clone();
+    assert_eq!((profile.name.as_str(), profile.hang_up), ("c", false));
+    assert_eq!(profile.silence_after.as_millis(), 4_000);
+    assert_eq!(profile.steps, ["silent-connected"]);
+    assert_eq!(
+        (profile.repeat_after.as_millis(), profile.r#final.as_str()),
+        (2_500, "silent-redial")
+    );
+}
+
+/// With `QINGJIANG_WRITE_EXPECTED` set, it writes what is said, to be read through and committed.
+#[test]
+fn a_bad_file_is_told_everything_at_once() {
+    let name = "fixtures/config/bad.toml";
+    let problems = read(&text_of(name), name, &Bench).unwrap_err();
+    let said = format!("{problems}\n");
+    let expected = "fixtures/config/bad.expected";
+    if std::env::var_os("QINGJIANG_WRITE_EXPECTED").is_some() {
+        fs::write(at_root(expected), &said).unwrap();
+    }
+    assert_eq!(said, text_of(expected));
+    assert!(problems.list.len() >= 20);
+}
+
+#[test]
+fn what_may_be_a_secret_is_never_repeated() {
+    let said = read(&text_of("fixtures/config/bad.toml"), "bad.toml", &Bench).unwrap_err();
+    assert!(!said.to_string().contains("secret"), "{said}");
+}
+
+#[test]
+fn the_message_is_the_one_that_the_style_guide_shows() {
+    let more = "[profile.my-own]\nsilence_after = \"5ms\"\n";
+    assert_eq!(
+        said(&[], more),
+        "profile.my-own.silence_after = \"5ms\": must be 500ms to 120s   (test.toml:15)"
+    );
+}
+
+#[test]
+fn a_mistyped_key_is_told_the_nearest_one() {
+    let meant = |old, new| said(&[(old, new)], "");
+    assert!(meant("listen =", "listn =").contains("sip.listn: unknown key; is `listen` meant?"));
+    assert!(meant("[media]", "[medai]").contains("medai: unknown key; is `media` meant?"));
+    assert!(meant("ports =", "port =").contains("is `ports` meant?"));
+    let far = said(&[("ports =", "colour = 1\nports =")], "");
+    assert_eq!(
+        far,
+        "media.colour: unknown key; known here: address, ports, threads   (test.toml:6)"
+    );
+}
+
+#[test]
+fn keys_of_later_versions_are_not_called_unknown() {
+    for (changes, more) in [
+        (&[("udp:127", "tcp:127")][..], ""),
+        (&[("[media]", "tls = { cert = \"a\" }\n[media]")], ""),
+        (&[("from =", "auth = { user = \"a\" }\nfrom =")], ""),
+        (&[("from =", "listen = \"udp:127.0.0.1:5062\"\nfrom =")], ""),
+        (&[], "[sink.postgres]\nurl = \"postgres://\""),
+        (
+            &[("1000@127.0.0.1:5090", "1000@127.0.0.1;transport=tls")],
+            "",
+        ),
+    ] {
+        let said = said(changes, more);
+        assert!(said.contains("not supported yet in this version"), "{said}");
+        assert!(!said.contains("unknown"), "{said}");
+    }
+}
+
+#[test]
+fn a_syntax_error_has_its_line_and_stands_alone() {
+    let said = said(&[("name = \"carrier\"", "name = carrier")], "");
+    assert!(
+        said.starts_with("not TOML: ") && said.contains("(test.toml:8)"),
+        "{said}"
+    );
+    let twice = read("[sip]\na = 1\na = 2\n", "test.toml", &Bench).unwrap_err();
+    assert!(twice.to_string().contains("(test.toml:3)"), "{twice}");
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_needs() {
+    let problems = read("", "test.toml", &Bench).unwrap_err();
+    let keys: Vec<&str> = problems
+        .list
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    assert_eq!(keys, ["hotline", "media", "sip", "trunk"]);
+}
+
+#[test]
+fn an_address_that_nobody_can_send_to_needs_another_to_tell() {
+    let all = ("udp:127.0.0.1:5060", "udp:0.0.0.0:5060");
+    assert!(said(&[all], "").contains("sip.advertise must say which"));
+    let told = ("[media]", "advertise = \"203.0.113.10\"\n[media]");
+    assert_eq!(said(&[all, told], ""), "");
+    let media = ("address = \"127.0.0.1\"", "address = \"0.0.0.0\"");
+    assert!(said(&[media], "").contains("media.address = \"0.0.0.0\": receives on all addresses"));
+    let v6 = ("[media]", "advertise = \"2001:db8::1\"\n[media]");
+    assert!(said(&[v6], "").contains("of the same address family"));
+}
+
+#[test]
+fn a_host_name_is_sent_to_in_the_family_of_our_sockets() {
+    let target = ("sip:1000@127.0.0.1:5090", "sip:1000@pbx.example.org");
+    let address = |config: Config| config.hotlines[0].targets[0].address.to_string();
+    assert_eq!(
+        address(sound_with(&[target], "").unwrap()),
+        "192.0.2.7:5060"
+    );
+    let v6 = ("udp:127.0.0.1:5060", "udp:[::1]:5060");
+    assert_eq!(
+        address(sound_with(&[target, v6], "").unwrap()),
+        "[2001:db8::7]:5060"
+    );
+    let only_v6 = ("sip:1000@127.0.0.1:5090", "sip:1000@[2001:db8::7]");
+    assert!(said(&[only_v6], "").contains("address family"));
+}
+
+#[test]
+fn ports_and_calls_must_fit_each_other() {
+    let few = ("20000-29999", "20000-20399");
+    assert_eq!(sound_with(&[few], "").unwrap().limits.calls, 100);
+    assert!(said(&[few], "[limits]\ncalls = 101\n").contains("media.ports carry 100 calls"));
+    let one = ("20000-29999", "20000-20003");
+    assert_eq!(sound_with(&[one], "").unwrap().media.threads, 1);
+    let threads = ("address", "threads = 2\naddress");
+    assert!(said(&[one, threads], "").contains("media.threads = 2: media.ports carry 1 calls"));
+    let inside = ("udp:127.0.0.1:5060", "udp:127.0.0.1:20001");
+    assert!(said(&[inside], "").contains("its port lies in media.ports, 20000-29999"));
+}
+
+#[test]
+fn a_call_to_ourselves_is_found_before_it_is_made() {
+    let own = ("127.0.0.1:5090", "127.0.0.1:5060");
+    assert!(said(&[own], "").contains("is our own address"));
+    let told = ("[media]", "advertise = \"203.0.113.10\"\n[media]");
+    let back = ("127.0.0.1:5090", "203.0.113.10");
+    assert!(said(&[told, back], "").contains("is our own address"));
+}
+
+#[test]
+fn a_prompt_of_ones_own_needs_a_recording_in_the_hotlines_voice() {
+    let own = "profile = \"p\"\nvoice = \"VOICE\"\n[prompts]\npath = \"/own\"\n[profile.p]\nfinal = \"own-words\"\n";
+    assert_eq!(said(&[], &own.replace("VOICE", "male")), "");
+    let female = said(&[], &own.replace("VOICE", "female"));
+    assert!(
+        female.contains("its prompt \"own-words\" does not exist in the voice zh-female"),
+        "{female}"
+    );
+}
+
+#[test]
+fn line_ends_of_windows_and_a_byte_order_mark_do_no_harm() {
+    let text = format!("\u{feff}{}", SOUND.replace('\n', "\r\n"));
+    assert!(read(&text, "test.toml", &Bench).is_ok());
+    let bad = text.replace("5090", "0");
+    let said = read(&bad, "test.toml", &Bench).unwrap_err().to_string();
+    assert!(said.contains("(test.toml:13)"), "{said}");
+}
+
+proptest::proptest! {
+    /// A file is written by people, but a panic would hide what they did wrong.
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        more in "(\\[{0,2}(sip|trunk|hotline|profile|media)(\\.[a-z]{1,3})?\\]{0,2}|(base|from|name|targets|ports|steps) ?= ?(-?[0-9]{1,12}|\"[ -~]{0,12}\"|\\[[\"a, ]{0,6}\\]|\\{\\}|true)|[ -~é]{0,20}|\n){0,12}",
+    ) {
+        let _ = read(&more, "test.toml", &Bench);
+        let _ = sound_with(&[], &more);
+        let _ = sound_with(&[("\"127.0.0.1\"", &more)], "");
+    }
+}
