@@ -1,0 +1,3 @@
+//! Audio codecs. So far G.711's two laws.
+
+pub mod g711;
