@@ -1,1 +1,3 @@
-//! .
+//! The shell: threads, sockets, files. Does IO and decides nothing.
+
+pub mod store;
