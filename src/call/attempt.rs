@@ -185,9 +185,13 @@ impl Attempt {
         };
         let wanted = self.is_open();
         let given_up = matches!(self.state, State::CancelWanted | State::Cancelled);
-        let mut up = Up { ack: acknowledge(desk, &dialog), dialog };
+        let mut up = Up {
+            ack: acknowledge(desk, &dialog),
+            dialog,
+        };
         if wanted {
-            desk.dialogs.insert(up.dialog.key(), (self.call, Leg::Agent));
+            desk.dialogs
+                .insert(up.dialog.key(), (self.call, Leg::Agent));
             self.state = State::Up(Box::new(up));
             return News::Answered;
         }
@@ -204,7 +208,11 @@ impl Attempt {
         if !matches!(self.state, State::Up(_) | State::ByeSent(_)) {
             self.state = State::Over;
         }
-        if wanted { News::Defeated } else { News::Nothing }
+        if wanted {
+            News::Defeated
+        } else {
+            News::Nothing
+        }
     }
 
     /// The INVITE got no answer, or could not be sent. `true` if the attempt was still wanted.
@@ -239,7 +247,10 @@ impl Attempt {
     /// The name that its dialog has or would have.
     pub fn key(&self) -> Option<DialogKey> {
         let local_tag = self.invite.from().ok()?.tag()?.to_owned();
-        Some(DialogKey { call_id: self.invite.call_id().to_owned(), local_tag })
+        Some(DialogKey {
+            call_id: self.invite.call_id().to_owned(),
+            local_tag,
+        })
     }
 }
 
@@ -252,12 +263,7 @@ fn acknowledge(desk: &mut Desk, dialog: &Dialog) -> Vec<u8> {
     bytes
 }
 
-fn say_goodbye(
-    desk: &mut Desk,
-    now: Instant,
-    call: CallKey,
-    dialog: &mut Dialog,
-) -> Option<TxId> {
+fn say_goodbye(desk: &mut Desk, now: Instant, call: CallKey, dialog: &mut Dialog) -> Option<TxId> {
     let (bye, path) = (dialog.request(Method::Bye), dialog.path());
     desk.request(now, call, path, bye)
 }

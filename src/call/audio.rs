@@ -6,7 +6,9 @@
 use super::desk::Desk;
 use super::doors::{Command, PortPair, Stream};
 use crate::base::ids::{CallKey, Leg};
-use crate::sip::offer_answer::{AudioAnswer, AudioOffer, Choice, LocalMedia, write_answer, write_offer};
+use crate::sip::offer_answer::{
+    AudioAnswer, AudioOffer, Choice, LocalMedia, write_answer, write_offer,
+};
 use serde::{Deserialize, Serialize};
 
 /// One call's audio.
@@ -36,11 +38,25 @@ impl CallAudio {
     ) -> CallAudio {
         let origin = [desk.rtp_origin(), desk.rtp_origin()];
         let numbers = [ports[0].rtp, ports[1].rtp];
-        desk.tell_media(ports, Command::Open { call, ports: numbers, origin });
+        desk.tell_media(
+            ports,
+            Command::Open {
+                call,
+                ports: numbers,
+                origin,
+            },
+        );
         // Session ids stay below 2^62: some peers read them as signed numbers.
         let sessions = [desk.random.bits64() >> 2, desk.random.bits64() >> 2];
-        let audio =
-            CallAudio { call, ports, offer, sessions, agent: None, told: None, closed: false };
+        let audio = CallAudio {
+            call,
+            ports,
+            offer,
+            sessions,
+            agent: None,
+            told: None,
+            closed: false,
+        };
         let stream = audio.caller_stream(None);
         audio.update(desk, Leg::Caller, stream);
         audio
@@ -50,10 +66,15 @@ impl CallAudio {
         let offer = &self.offer;
         let direction = offer.direction;
         let first = offer.codecs.first().copied();
-        let event = offer.event.filter(|_| answer.is_none_or(|a| a.event.is_some()));
+        let event = offer
+            .event
+            .filter(|_| answer.is_none_or(|a| a.event.is_some()));
         Stream {
             remote: offer.remote,
-            codec: answer.map(|a| a.codec).or(first).unwrap_or(crate::base::codec::Codec::Pcma),
+            codec: answer
+                .map(|a| a.codec)
+                .or(first)
+                .unwrap_or(crate::base::codec::Codec::Pcma),
             event_to_peer: event,
             event_from_peer: event,
             to_peer: direction.receives(),
@@ -62,7 +83,14 @@ impl CallAudio {
     }
 
     fn update(&self, desk: &mut Desk, leg: Leg, stream: Stream) {
-        desk.tell_media(self.ports, Command::Update { call: self.call, leg, stream });
+        desk.tell_media(
+            self.ports,
+            Command::Update {
+                call: self.call,
+                leg,
+                stream,
+            },
+        );
     }
 
     fn local(&self, desk: &Desk, leg: Leg) -> LocalMedia {
@@ -122,7 +150,12 @@ impl CallAudio {
     /// A target was given up: nothing more goes to it, and the next one's source is learnt afresh.
     pub fn forget_agent(&mut self, desk: &mut Desk) {
         if let Some(stream) = self.agent.take() {
-            let silent = Stream { remote: None, to_peer: false, from_peer: false, ..stream };
+            let silent = Stream {
+                remote: None,
+                to_peer: false,
+                from_peer: false,
+                ..stream
+            };
             self.update(desk, Leg::Agent, silent);
         }
     }

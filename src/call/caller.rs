@@ -76,7 +76,15 @@ impl CallerLeg {
         let local_tag = desk.random.token();
         let dialog = Dialog::as_uas(&invite, &local_tag, path)?;
         desk.dialogs.insert(dialog.key(), (call, Leg::Caller));
-        Ok(CallerLeg { call, invite, tx, path, local_tag, dialog, state: State::Unanswered })
+        Ok(CallerLeg {
+            call,
+            invite,
+            tx,
+            path,
+            local_tag,
+            dialog,
+            state: State::Unanswered,
+        })
     }
 
     /// Whether no final response was sent yet.
@@ -112,7 +120,12 @@ impl CallerLeg {
         desk.respond(now, self.tx, response);
         let (interval, until) = (T1, now + TIMEOUT);
         let then_bye = false;
-        self.state = State::AwaitingAck(AwaitingAck { ok, interval, until, then_bye });
+        self.state = State::AwaitingAck(AwaitingAck {
+            ok,
+            interval,
+            until,
+            then_bye,
+        });
         desk.timers.set((self.call, CallTimer::RepeatOk), now + T1);
     }
 
@@ -127,7 +140,9 @@ impl CallerLeg {
 
     /// Repeats the 200, at T1 doubling up to T2.
     pub fn on_repeat_due(&mut self, desk: &mut Desk, now: Instant) -> Repeat {
-        let State::AwaitingAck(waiting) = &mut self.state else { return Repeat::GoesOn };
+        let State::AwaitingAck(waiting) = &mut self.state else {
+            return Repeat::GoesOn;
+        };
         if now >= waiting.until {
             waiting.then_bye = false;
             self.state = State::Up;
@@ -146,7 +161,9 @@ impl CallerLeg {
 
     /// The ACK of our 200 came.
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
-        let State::AwaitingAck(waiting) = &self.state else { return };
+        let State::AwaitingAck(waiting) = &self.state else {
+            return;
+        };
         let then_bye = waiting.then_bye;
         desk.timers.cancel((self.call, CallTimer::RepeatOk));
         self.state = State::Up;

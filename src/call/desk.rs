@@ -48,9 +48,7 @@ pub enum Action {
 }
 
 /// What a call wants to be woken for.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CallTimer {
     /// `ring_timeout` of the current attempt.
     Ring,
@@ -143,7 +141,10 @@ impl Desk {
 
     /// Tells the media thread of these ports.
     pub fn tell_media(&mut self, ports: [PortPair; 2], command: Command) {
-        self.act(Action::Media { thread: ports[0].thread, command });
+        self.act(Action::Media {
+            thread: ports[0].thread,
+            command,
+        });
     }
 
     /// A fresh RTP origin (RFC 3550 §5.1: all three random).
@@ -158,13 +159,22 @@ impl Desk {
     /// The first listener that speaks the peer's address family.
     pub fn listener_towards(&self, remote: SocketAddr) -> Option<u16> {
         let family = |l: &Listener| l.bound.is_ipv4() == remote.is_ipv4();
-        self.listeners.iter().position(family).and_then(|index| u16::try_from(index).ok())
+        self.listeners
+            .iter()
+            .position(family)
+            .and_then(|index| u16::try_from(index).ok())
     }
 
     /// What Via and Contact name for a listener.
     pub fn advertised(&self, listener: u16) -> SocketAddr {
-        let fallback = Listener { bound: UNKNOWN, advertised: UNKNOWN };
-        self.listeners.get(usize::from(listener)).unwrap_or(&fallback).advertised
+        let fallback = Listener {
+            bound: UNKNOWN,
+            advertised: UNKNOWN,
+        };
+        self.listeners
+            .get(usize::from(listener))
+            .unwrap_or(&fallback)
+            .advertised
     }
 
     /// Our Contact on a leg. It names no user: the dialog is found by its tags.
@@ -175,7 +185,10 @@ impl Desk {
     /// A Via of ours with a fresh branch (RFC 3261 §8.1.1.7) that asks for `rport` (RFC 3581).
     pub fn via(&mut self, listener: u16) -> String {
         let branch = self.random.token();
-        format!("SIP/2.0/UDP {};branch=z9hG4bK{branch};rport", self.advertised(listener))
+        format!(
+            "SIP/2.0/UDP {};branch=z9hG4bK{branch};rport",
+            self.advertised(listener)
+        )
     }
 
     /// Completes a request of ours with Via, Contact and our name, and sends it in a transaction that
@@ -209,7 +222,9 @@ impl Desk {
         let via = self.via(path.listener);
         request.headers.push_front("Via", &via);
         if request.method() == Some(&Method::Invite) {
-            request.headers.push("Contact", &self.contact(path.listener));
+            request
+                .headers
+                .push("Contact", &self.contact(path.listener));
             request.headers.push("Allow", ALLOW);
             request.headers.push("Supported", "");
         }

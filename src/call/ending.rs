@@ -70,7 +70,8 @@ impl Call {
             desk.timers.cancel((self.key, timer));
         }
         self.audio.close(desk);
-        desk.timers.set((self.key, CallTimer::Ending), now + ENDING_MAX);
+        desk.timers
+            .set((self.key, CallTimer::Ending), now + ENDING_MAX);
         let end = (by, final_status);
         let record = self.ledger.close(desk, now, &self.id, &self.attempts, end);
         desk.record(record);

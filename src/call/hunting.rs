@@ -48,7 +48,15 @@ impl Call {
         admitted: Admitted,
         ports: [PortPair; 2],
     ) -> Result<Call, PeerFault> {
-        let Admitted { invite, tx, path, trunk, hotline, offer, max_forwards } = admitted;
+        let Admitted {
+            invite,
+            tx,
+            path,
+            trunk,
+            hotline,
+            offer,
+            max_forwards,
+        } = admitted;
         let number = caller_number(&invite);
         let caller = CallerLeg::new(desk, key, invite, tx, path)?;
         desk.own(key, tx);
@@ -80,7 +88,8 @@ impl Call {
             if let Some(attempt) = self.call_target(desk, now, target) {
                 self.attempts.push(attempt);
                 let ring_timeout = desk.hotline(self.hotline).ring_timeout;
-                desk.timers.set((self.key, CallTimer::Ring), now + ring_timeout);
+                desk.timers
+                    .set((self.key, CallTimer::Ring), now + ring_timeout);
                 return;
             }
         }
@@ -101,8 +110,15 @@ impl Call {
     fn invite_for(&self, desk: &mut Desk, listener: u16, uri: Uri) -> Message {
         let ours = desk.advertised(listener);
         let from = self.caller.invite.from().ok();
-        let user = from.as_ref().and_then(|f| f.uri.number()).unwrap_or_default();
-        let user = if user.is_empty() { "anonymous".to_owned() } else { user };
+        let user = from
+            .as_ref()
+            .and_then(|f| f.uri.number())
+            .unwrap_or_default();
+        let user = if user.is_empty() {
+            "anonymous".to_owned()
+        } else {
+            user
+        };
         let identity = NameAddr {
             display: from.and_then(|f| f.display),
             ..NameAddr::new(Uri::sip(Some(&user), ours))
@@ -111,7 +127,9 @@ impl Call {
         let call_id = format!("{}@{}", desk.random.token(), ours.ip());
         let to = format!("<{uri}>");
         let mut invite = Message::request(Method::Invite, uri);
-        invite.headers.push("Max-Forwards", &self.max_forwards.to_string());
+        invite
+            .headers
+            .push("Max-Forwards", &self.max_forwards.to_string());
         invite.headers.push("From", &identity.to_string());
         invite.headers.push("To", &to);
         invite.headers.push("Call-ID", &call_id);
@@ -168,7 +186,9 @@ impl Call {
 
     /// The usable answer in a response's body, if there is one.
     fn answer_in(&self, response: &Message) -> Option<AudioAnswer> {
-        let is_sdp = response.content_type().is_some_and(|t| t == "application/sdp");
+        let is_sdp = response
+            .content_type()
+            .is_some_and(|t| t == "application/sdp");
         if !is_sdp || response.body.is_empty() {
             return None;
         }
@@ -197,7 +217,9 @@ impl Call {
 
     /// `ring_timeout` ran out: the attempt is given up, the next target is called at once.
     pub(super) fn on_ring_timeout(&mut self, desk: &mut Desk, now: Instant) {
-        let Some(index) = self.attempts.len().checked_sub(1) else { return };
+        let Some(index) = self.attempts.len().checked_sub(1) else {
+            return;
+        };
         if self.attempts[index].is_open() {
             self.attempts[index].give_up(desk, now);
             self.on_defeat(desk, now, index, Defeat::RingTimeout);
@@ -226,5 +248,10 @@ impl Call {
 
 /// The caller's number: the user part of From (a tel: URI's number); `None` where it has none.
 fn caller_number(invite: &Message) -> Option<String> {
-    invite.from().ok()?.uri.number().filter(|number| !number.is_empty())
+    invite
+        .from()
+        .ok()?
+        .uri
+        .number()
+        .filter(|number| !number.is_empty())
 }

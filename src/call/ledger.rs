@@ -89,7 +89,8 @@ impl Ledger {
         self.connect(desk);
         if self.first_ring_at.is_none() {
             self.first_ring_at = Some(now);
-            desk.figures.post_dial_delay(self.line(), now - self.offered_at);
+            desk.figures
+                .post_dial_delay(self.line(), now - self.offered_at);
         }
     }
 
@@ -97,14 +98,19 @@ impl Ledger {
     fn on_final(&mut self, desk: &mut Desk, now: Instant) {
         if self.first_ring_at.is_none() {
             self.first_ring_at = Some(now);
-            desk.figures.post_dial_delay(self.line(), now - self.offered_at);
+            desk.figures
+                .post_dial_delay(self.line(), now - self.offered_at);
         }
     }
 
     /// An attempt was answered, refused or given up.
     pub fn on_attempt_settled(&mut self, desk: &mut Desk, attempt: &Attempt) {
-        let (Some(rang), Some(ended)) = (attempt.rang_at, attempt.ended_at) else { return };
-        let Some(outcome) = attempt.outcome else { return };
+        let (Some(rang), Some(ended)) = (attempt.rang_at, attempt.ended_at) else {
+            return;
+        };
+        let Some(outcome) = attempt.outcome else {
+            return;
+        };
         let agent = &desk.config.hotlines[self.hotline].targets[attempt.target].name;
         desk.figures.ring(self.line(), agent, outcome, ended - rang);
     }
@@ -151,7 +157,9 @@ impl Ledger {
 
     /// The caller's speech: the first since the answer is kept, and clears what was found of silence.
     pub fn on_caller_speech(&mut self, now: Instant, at: Instant) {
-        let Some(answered_at) = self.answered_at else { return };
+        let Some(answered_at) = self.answered_at else {
+            return;
+        };
         self.first_speech_at.get_or_insert(at.max(answered_at));
         self.clear(now, |finding| finding.leg == Leg::Caller);
     }
@@ -171,7 +179,13 @@ impl Ledger {
         }
         desk.figures.finding(self.line(), kind, leg, cause);
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(Finding { kind, leg, cause, at, cleared_at: None });
+            self.findings.push(Finding {
+                kind,
+                leg,
+                cause,
+                at,
+                cleared_at: None,
+            });
         }
     }
 
@@ -241,7 +255,11 @@ impl Ledger {
         EndedCall {
             id: id.to_owned(),
             hotline: Some(hotline.name.clone()),
-            trunk: desk.config.trunks.get(self.trunk).map(|trunk| trunk.name.clone()),
+            trunk: desk
+                .config
+                .trunks
+                .get(self.trunk)
+                .map(|trunk| trunk.name.clone()),
             caller: self.number.clone().unwrap_or_default(),
             offered_at: self.offered_at,
             answered: self.answered_at.map(|at| (at, Source::Signalling)),
@@ -262,9 +280,14 @@ impl Ledger {
     }
 
     fn entry(&self, desk: &Desk, attempt: &Attempt) -> AttemptEntry {
-        let ring = attempt.rang_at.zip(attempt.ended_at).map(|(rang, ended)| ended - rang);
+        let ring = attempt
+            .rang_at
+            .zip(attempt.ended_at)
+            .map(|(rang, ended)| ended - rang);
         AttemptEntry {
-            target: desk.hotline(self.hotline).targets[attempt.target].name.clone(),
+            target: desk.hotline(self.hotline).targets[attempt.target]
+                .name
+                .clone(),
             ring,
             outcome: attempt.outcome.unwrap_or(AttemptOutcome::Cancelled),
         }
@@ -273,6 +296,11 @@ impl Ledger {
     fn treatment_entry(&self) -> Option<Treatment> {
         let (kind, cause) = self.treated?;
         let outcome = self.treatment?;
-        Some(Treatment { kind, cause, prompts: self.prompts.clone(), outcome })
+        Some(Treatment {
+            kind,
+            cause,
+            prompts: self.prompts.clone(),
+            outcome,
+        })
     }
 }

@@ -63,12 +63,22 @@ mod tests {
     #[test]
     fn both_pairs_of_a_call_are_of_one_thread_and_the_emptier_thread_is_taken() {
         let mut pool = PortPool::default();
-        pool.add([pair(0, 10), pair(0, 12), pair(1, 20), pair(1, 22), pair(1, 24)]);
+        pool.add([
+            pair(0, 10),
+            pair(0, 12),
+            pair(1, 20),
+            pair(1, 22),
+            pair(1, 24),
+        ]);
         assert_eq!(pool.lease(), Some([pair(1, 20), pair(1, 22)]));
         assert_eq!(pool.lease(), Some([pair(0, 10), pair(0, 12)]));
         assert_eq!(pool.lease(), None, "one pair is no call");
         pool.give_back(pair(1, 20));
-        assert_eq!(pool.lease(), Some([pair(1, 24), pair(1, 20)]), "the last one back waits longest");
+        assert_eq!(
+            pool.lease(),
+            Some([pair(1, 24), pair(1, 20)]),
+            "the last one back waits longest"
+        );
         assert_eq!((pool.free(), pool.total()), (0, 5));
     }
 }

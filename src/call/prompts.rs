@@ -11,7 +11,10 @@ pub struct PromptNames(BTreeMap<String, BTreeMap<String, PromptId>>);
 impl PromptNames {
     /// Notes a loaded prompt.
     pub fn insert(&mut self, voice: &str, name: &str, id: PromptId) {
-        self.0.entry(voice.to_owned()).or_default().insert(name.to_owned(), id);
+        self.0
+            .entry(voice.to_owned())
+            .or_default()
+            .insert(name.to_owned(), id);
     }
 
     /// The number of a prompt.

@@ -70,7 +70,8 @@ impl Call {
             false => CallerRtp::None,
         };
         if script.is_some() {
-            desk.timers.set((self.key, CallTimer::NeverSent), now + NEVER_SENT_AFTER);
+            desk.timers
+                .set((self.key, CallTimer::NeverSent), now + NEVER_SENT_AFTER);
         }
         self.ledger.on_answered(desk, now);
         self.phase = Phase::Talking(Box::new(Talk {
@@ -133,7 +134,11 @@ impl Call {
         if !dialog.is_from_peer(request) {
             return Err(481);
         }
-        if dialog.accepts_cseq(number) { Ok(()) } else { Err(500) }
+        if dialog.accepts_cseq(number) {
+            Ok(())
+        } else {
+            Err(500)
+        }
     }
 
     fn on_bye(&mut self, desk: &mut Desk, now: Instant, leg: Leg) {
@@ -169,7 +174,9 @@ impl Call {
         if matches!(fact, Fact::FirstRtp { leg: Leg::Caller }) {
             self.ledger.heard_caller = true;
         }
-        let Phase::Talking(talk) = &mut self.phase else { return };
+        let Phase::Talking(talk) = &mut self.phase else {
+            return;
+        };
         match fact {
             Fact::FirstRtp { leg: Leg::Caller } | Fact::RtpResumed { leg: Leg::Caller } => {
                 talk.caller_rtp = CallerRtp::Flowing;
@@ -180,7 +187,8 @@ impl Call {
                     talk.caller_rtp = CallerRtp::Stopped;
                 }
                 if talk.is_with_person() {
-                    self.ledger.find(desk, now, FindingKind::OneWay, leg, Cause::Stopped);
+                    self.ledger
+                        .find(desk, now, FindingKind::OneWay, leg, Cause::Stopped);
                 }
             }
             Fact::RtpResumed { leg } => self.ledger.clear_one_way(now, leg),
@@ -229,7 +237,9 @@ impl Call {
     }
 
     pub(super) fn on_never_sent(&mut self, desk: &mut Desk, now: Instant) {
-        let Phase::Talking(talk) = &self.phase else { return };
+        let Phase::Talking(talk) = &self.phase else {
+            return;
+        };
         if talk.caller_rtp == CallerRtp::None {
             let (kind, cause) = (FindingKind::OneWay, Cause::NeverSent);
             self.ledger.find(desk, now, kind, Leg::Caller, cause);
@@ -244,7 +254,9 @@ impl Call {
             self.on_step(desk, now, step);
         }
         self.note_prompts(desk);
-        let Phase::Talking(talk) = &self.phase else { return };
+        let Phase::Talking(talk) = &self.phase else {
+            return;
+        };
         match talk.script.as_ref().and_then(SilentCaller::next_deadline) {
             Some(at) => desk.timers.set((self.key, CallTimer::Script), at),
             None => desk.timers.cancel((self.key, CallTimer::Script)),
@@ -253,14 +265,29 @@ impl Call {
 
     fn on_step(&mut self, desk: &mut Desk, now: Instant, step: Step) {
         let (key, ports) = (self.key, self.audio.ports);
-        let Phase::Talking(talk) = &mut self.phase else { return };
+        let Phase::Talking(talk) = &mut self.phase else {
+            return;
+        };
         match step {
-            Step::Play { prompt, to, unless_speech_since, .. } => {
+            Step::Play {
+                prompt,
+                to,
+                unless_speech_since,
+                ..
+            } => {
                 talk.plays += 1;
                 let play = PlayId(talk.plays);
                 let voice = &desk.config.hotlines[self.hotline].voice;
-                let Some(prompt) = desk.prompts.id(voice, &prompt) else { return };
-                let command = Command::Play { call: key, play, prompt, to, unless_speech_since };
+                let Some(prompt) = desk.prompts.id(voice, &prompt) else {
+                    return;
+                };
+                let command = Command::Play {
+                    call: key,
+                    play,
+                    prompt,
+                    to,
+                    unless_speech_since,
+                };
                 desk.tell_media(ports, command);
             }
             Step::Find { at, .. } => {

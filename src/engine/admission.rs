@@ -19,11 +19,19 @@ pub(super) struct Refused {
 
 impl Refused {
     fn new(status: u16, reason: Refusal) -> Refused {
-        Refused { status, reason, header: None }
+        Refused {
+            status,
+            reason,
+            header: None,
+        }
     }
 
     fn with(status: u16, reason: Refusal, name: &'static str, value: &str) -> Refused {
-        Refused { status, reason, header: Some((name, value.to_owned())) }
+        Refused {
+            status,
+            reason,
+            header: Some((name, value.to_owned())),
+        }
     }
 }
 
@@ -39,16 +47,18 @@ pub(super) fn check_general(request: &Message) -> Result<(), Refused> {
     let required = request.tokens("Require");
     if !required.is_empty() {
         let options = required.join(", ");
-        return Err(Refused::with(420, Refusal::Extension, "Unsupported", &options));
+        return Err(Refused::with(
+            420,
+            Refusal::Extension,
+            "Unsupported",
+            &options,
+        ));
     }
     Ok(())
 }
 
 /// Everything that is asked of an INVITE. Gives the hotline's index, the offer, and the caller's Max-Forwards.
-pub(super) fn check(
-    config: &Config,
-    invite: &Message,
-) -> Result<(usize, AudioOffer, u8), Refused> {
+pub(super) fn check(config: &Config, invite: &Message) -> Result<(usize, AudioOffer, u8), Refused> {
     check_general(invite)?;
     let bad = |_| Refused::new(400, Refusal::BadRequest);
     let max_forwards = invite.max_forwards().map_err(bad)?.unwrap_or(70);
@@ -60,8 +70,8 @@ pub(super) fn check(
         return Err(Refused::new(400, Refusal::BadRequest));
     };
     let number = uri.number().unwrap_or_default();
-    let hotline = route::hotline_of(config, &number)
-        .ok_or(Refused::new(404, Refusal::UnknownNumber))?;
+    let hotline =
+        route::hotline_of(config, &number).ok_or(Refused::new(404, Refusal::UnknownNumber))?;
     // An INVITE without an offer wants ours in the 200 (RFC 3264 §4): not yet.
     if invite.body.is_empty() {
         return Err(Refused::new(488, Refusal::Media));
@@ -79,11 +89,24 @@ fn check_content(invite: &Message) -> Result<(), Refused> {
         return Err(Refused::with(415, Refusal::Media, "Accept", sdp));
     }
     let encoded = invite.tokens("Content-Encoding");
-    if encoded.iter().any(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Refused::with(415, Refusal::Media, "Accept-Encoding", "identity"));
+    if encoded
+        .iter()
+        .any(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
+        return Err(Refused::with(
+            415,
+            Refusal::Media,
+            "Accept-Encoding",
+            "identity",
+        ));
     }
-    let accepts: Vec<String> = invite.tokens("Accept").iter().map(|t| media_range(t)).collect();
-    let welcome = |range: &String| matches!(range.as_str(), "application/sdp" | "application/*" | "*/*");
+    let accepts: Vec<String> = invite
+        .tokens("Accept")
+        .iter()
+        .map(|t| media_range(t))
+        .collect();
+    let welcome =
+        |range: &String| matches!(range.as_str(), "application/sdp" | "application/*" | "*/*");
     if !accepts.is_empty() && !accepts.iter().any(welcome) {
         return Err(Refused::new(406, Refusal::Media));
     }
@@ -92,5 +115,10 @@ fn check_content(invite: &Message) -> Result<(), Refused> {
 
 /// A media range without its parameters, in lower case.
 fn media_range(token: &str) -> String {
-    token.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    token
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }

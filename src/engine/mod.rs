@@ -90,7 +90,13 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(settings: Settings) -> Engine {
-        let Settings { config, listeners, media_address, prompts, random } = settings;
+        let Settings {
+            config,
+            listeners,
+            media_address,
+            prompts,
+            random,
+        } = settings;
         let figures = Figures::new(&config);
         let desk = Desk::new(config, listeners, media_address, prompts, random, figures);
         Engine {
@@ -108,7 +114,10 @@ impl Engine {
     ///
     /// The caller drains [`Engine::poll_action`] to `None` before the next input.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        debug_assert!(self.desk.actions.is_empty(), "actions left from the last input");
+        debug_assert!(
+            self.desk.actions.is_empty(),
+            "actions left from the last input"
+        );
         match input {
             Input::Sip { path, bytes } => self.on_datagram(now, path, &bytes),
             Input::SipUnreachable { path } => {
@@ -150,7 +159,10 @@ impl Engine {
 
     /// Calls that are not over for the figures.
     pub fn live_calls(&self) -> usize {
-        self.calls.values().filter(|call| call.doing() != Doing::Ending).count()
+        self.calls
+            .values()
+            .filter(|call| call.doing() != Doing::Ending)
+            .count()
     }
 
     /// Port pairs that are free now, and all of them.
@@ -174,7 +186,9 @@ impl Engine {
             hotlines: vec![HotlineGauges::default(); self.desk.config.hotlines.len()],
         };
         for call in self.calls.values() {
-            let Some(line) = gauges.hotlines.get_mut(call.hotline()) else { continue };
+            let Some(line) = gauges.hotlines.get_mut(call.hotline()) else {
+                continue;
+            };
             match call.doing() {
                 Doing::Ringing => line.ringing += 1,
                 Doing::Waiting => line.waiting += 1,
@@ -199,11 +213,15 @@ impl Engine {
                 return;
             }
         };
-        self.desk.figures.sip_message(Direction::In, kind_of(&message));
+        self.desk
+            .figures
+            .sip_message(Direction::In, kind_of(&message));
         if self.desk.transactions.is_full() && opens_something(&message) {
             let busy = message.reply(503, None);
             let remote = response_address(&message, path.remote);
-            self.desk.transactions.send(Path { remote, ..path }, busy.to_bytes());
+            self.desk
+                .transactions
+                .send(Path { remote, ..path }, busy.to_bytes());
             return;
         }
         match self.desk.transactions.on_message(now, path, message) {
@@ -221,7 +239,9 @@ impl Engine {
         };
         let remote = response_address(request, path.remote);
         let response = request.reply(status, None);
-        self.desk.transactions.send(Path { remote, ..path }, response.to_bytes());
+        self.desk
+            .transactions
+            .send(Path { remote, ..path }, response.to_bytes());
     }
 
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
@@ -238,8 +258,9 @@ impl Engine {
                 }
             }
             Arrival::Response { tx, path, message } => {
-                let owned =
-                    self.with_owner(tx, |call, desk| call.on_response(desk, now, tx, path, &message));
+                let owned = self.with_owner(tx, |call, desk| {
+                    call.on_response(desk, now, tx, path, &message)
+                });
                 if !owned {
                     self.on_orphan(now, tx, path, &message);
                 }
@@ -252,7 +273,9 @@ impl Engine {
 
     /// A 2xx to an INVITE whose call is gone: it is taken and ended, lest a ghost call stays at the target.
     fn on_orphan(&mut self, now: Instant, tx: TxId, path: Path, response: &Message) {
-        let is_success = response.status().is_some_and(|status| (200..300).contains(&status));
+        let is_success = response
+            .status()
+            .is_some_and(|status| (200..300).contains(&status));
         if is_success
             && let Some(invite) = self.desk.transactions.request_of(tx).cloned()
             && invite.method() == Some(&Method::Invite)
@@ -306,7 +329,9 @@ impl Engine {
 
     /// Lets a call have its turn; one that is over is forgotten.
     fn with_call(&mut self, key: CallKey, then: impl FnOnce(&mut Call, &mut Desk)) -> bool {
-        let Some(call) = self.calls.get_mut(&key) else { return false };
+        let Some(call) = self.calls.get_mut(&key) else {
+            return false;
+        };
         then(call, &mut self.desk);
         if call.is_over() {
             self.forget(key);
@@ -332,7 +357,10 @@ impl Engine {
 
 /// Whether a message would begin something new; ACK, BYE, CANCEL and responses end or go on with something.
 fn opens_something(message: &Message) -> bool {
-    !matches!(message.method(), None | Some(Method::Ack | Method::Bye | Method::Cancel))
+    !matches!(
+        message.method(),
+        None | Some(Method::Ack | Method::Bye | Method::Cancel)
+    )
 }
 
 fn kind_of(message: &Message) -> SipKind {
@@ -344,7 +372,10 @@ fn kind_of(message: &Message) -> SipKind {
 
 /// The kind of a message of ours, by its first word.
 fn kind_of_bytes(bytes: &[u8]) -> SipKind {
-    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = bytes
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
     let text = std::str::from_utf8(line).unwrap_or_default();
     let mut words = text.split(' ');
     match words.next() {

@@ -26,7 +26,9 @@ impl Engine {
         let Some(&(call, leg)) = self.desk.dialogs.get(&key) else {
             return self.reply(now, tx, &request, 481, &[]);
         };
-        self.with_call(call, |call, desk| call.on_request(desk, now, (leg, &key), tx, &request));
+        self.with_call(call, |call, desk| {
+            call.on_request(desk, now, (leg, &key), tx, &request)
+        });
     }
 
     /// A request outside of any dialog.
@@ -64,7 +66,11 @@ impl Engine {
                 tx,
                 request,
                 200,
-                &[("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "")],
+                &[
+                    ("Allow", ALLOW),
+                    ("Accept", "application/sdp"),
+                    ("Supported", ""),
+                ],
             ),
         }
     }
@@ -82,8 +88,15 @@ impl Engine {
         };
         self.next_call += 1;
         let key = CallKey(self.next_call);
-        let admitted =
-            Admitted { invite: invite.clone(), tx, path, trunk, hotline, offer, max_forwards };
+        let admitted = Admitted {
+            invite: invite.clone(),
+            tx,
+            path,
+            trunk,
+            hotline,
+            offer,
+            max_forwards,
+        };
         match Call::begin(&mut self.desk, now, key, admitted, ports) {
             Ok(call) => {
                 self.lent.insert(key, ports);
@@ -147,7 +160,10 @@ impl Engine {
 
     fn refuse(&mut self, now: Instant, tx: TxId, request: &Message, refused: &Refused) {
         self.count_refusal(request, refused.reason);
-        let header = refused.header.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let header = refused
+            .header
+            .as_ref()
+            .map(|(name, value)| (*name, value.as_str()));
         self.reply(now, tx, request, refused.status, header.as_slice());
     }
 

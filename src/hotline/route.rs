@@ -8,7 +8,10 @@ use std::net::IpAddr;
 /// Index of the first trunk whose networks hold this address; `None`: 403.
 pub fn trunk_of(config: &Config, caller: IpAddr) -> Option<usize> {
     let caller = caller.to_canonical();
-    config.trunks.iter().position(|trunk| trunk.from.iter().any(|net| net.contains(caller)))
+    config
+        .trunks
+        .iter()
+        .position(|trunk| trunk.from.iter().any(|net| net.contains(caller)))
 }
 
 /// Index of the hotline with this number (user part of the Request-URI, unescaped); one that names it
@@ -24,5 +27,9 @@ pub fn hotline_of(config: &Config, number: &str) -> Option<usize> {
 /// Whether this address is one of the targets': a PBX may check us with OPTIONS.
 pub fn is_target(config: &Config, address: IpAddr) -> bool {
     let address = address.to_canonical();
-    config.hotlines.iter().flat_map(|h| &h.targets).any(|t| t.address.ip() == address)
+    config
+        .hotlines
+        .iter()
+        .flat_map(|h| &h.targets)
+        .any(|t| t.address.ip() == address)
 }

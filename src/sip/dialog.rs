@@ -22,7 +22,10 @@ impl DialogKey {
     pub fn of_request(request: &Message) -> Option<DialogKey> {
         let to = request.to().ok()?;
         let call_id = request.call_id().to_owned();
-        Some(DialogKey { call_id, local_tag: to.tag()?.to_owned() })
+        Some(DialogKey {
+            call_id,
+            local_tag: to.tag()?.to_owned(),
+        })
     }
 }
 
@@ -52,12 +55,10 @@ impl Dialog {
     ///
     /// # Errors
     /// The request lacks what a dialog needs (a Contact with a SIP URI).
-    pub fn as_uas(
-        invite: &Message,
-        local_tag: &str,
-        path: Path,
-    ) -> Result<Dialog, PeerFault> {
-        let contact = invite.contact()?.ok_or(PeerFault::MissingHeader("Contact"))?;
+    pub fn as_uas(invite: &Message, local_tag: &str, path: Path) -> Result<Dialog, PeerFault> {
+        let contact = invite
+            .contact()?
+            .ok_or(PeerFault::MissingHeader("Contact"))?;
         let from = invite.from()?;
         let to = invite.to()?.with_tag(local_tag);
         Ok(Dialog {
@@ -78,12 +79,10 @@ impl Dialog {
     ///
     /// # Errors
     /// The response lacks what a dialog needs.
-    pub fn as_uac(
-        invite: &Message,
-        response: &Message,
-        path: Path,
-    ) -> Result<Dialog, PeerFault> {
-        let contact = response.contact()?.ok_or(PeerFault::MissingHeader("Contact"))?;
+    pub fn as_uac(invite: &Message, response: &Message, path: Path) -> Result<Dialog, PeerFault> {
+        let contact = response
+            .contact()?
+            .ok_or(PeerFault::MissingHeader("Contact"))?;
         let mut routes = texts(&response.name_addrs("Record-Route")?);
         routes.reverse();
         Ok(Dialog {
@@ -102,17 +101,24 @@ impl Dialog {
 
     /// Its name.
     pub fn key(&self) -> DialogKey {
-        DialogKey { call_id: self.call_id.clone(), local_tag: self.local_tag.clone() }
+        DialogKey {
+            call_id: self.call_id.clone(),
+            local_tag: self.local_tag.clone(),
+        }
     }
 
     /// Whether a request from the peer carries the peer's own tag.
     pub fn is_from_peer(&self, request: &Message) -> bool {
-        request.from().is_ok_and(|from| from.tag() == self.remote_tag.as_deref())
+        request
+            .from()
+            .is_ok_and(|from| from.tag() == self.remote_tag.as_deref())
     }
 
     /// Whether a response to our INVITE is of this dialog and not of another fork.
     pub fn is_same_fork(&self, response: &Message) -> bool {
-        response.to().is_ok_and(|to| to.tag() == self.remote_tag.as_deref())
+        response
+            .to()
+            .is_ok_and(|to| to.tag() == self.remote_tag.as_deref())
     }
 
     /// Takes note of a request's CSeq (RFC 3261 §12.2.2): `false` if it is lower than one before,
@@ -177,7 +183,10 @@ impl Dialog {
             .ip()
             .map(|ip| SocketAddr::new(ip, next.port().unwrap_or(SIP_PORT)))
             .unwrap_or(self.path.remote);
-        Path { listener: self.path.listener, remote }
+        Path {
+            listener: self.path.listener,
+            remote,
+        }
     }
 }
 
@@ -193,9 +202,17 @@ pub fn answer(request: &Message, status: u16, local_tag: &str) -> Message {
         && to.tag().is_none()
         && status != 100
     {
-        response.headers.set("To", &to.with_tag(local_tag).to_string());
+        response
+            .headers
+            .set("To", &to.with_tag(local_tag).to_string());
     }
-    let makes_dialog = matches!(&request.start, Start::Request { method: Method::Invite, .. });
+    let makes_dialog = matches!(
+        &request.start,
+        Start::Request {
+            method: Method::Invite,
+            ..
+        }
+    );
     if makes_dialog && (101..300).contains(&status) {
         for value in request.headers.all("Record-Route") {
             response.headers.push("Record-Route", value);
@@ -209,7 +226,10 @@ mod tests {
     use super::*;
 
     fn path() -> Path {
-        Path { listener: 0, remote: "192.0.2.9:5060".parse().expect("an address") }
+        Path {
+            listener: 0,
+            remote: "192.0.2.9:5060".parse().expect("an address"),
+        }
     }
 
     fn invite() -> Message {
@@ -226,11 +246,16 @@ mod tests {
     fn our_request_goes_to_the_contact_by_the_recorded_routes() {
         let mut dialog = Dialog::as_uas(&invite(), "ours", path()).expect("a dialog");
         let bye = dialog.request(Method::Bye);
-        let Start::Request { uri, .. } = &bye.start else { panic!("a request") };
+        let Start::Request { uri, .. } = &bye.start else {
+            panic!("a request")
+        };
         assert_eq!(uri.to_string(), "sip:a@192.0.2.99:5070");
         let routes: Vec<&str> = bye.headers.all("Route").collect();
         assert_eq!(routes, ["<sip:192.0.2.7;lr>", "<sip:192.0.2.8;lr>"]);
-        assert_eq!(dialog.path().remote, "192.0.2.7:5060".parse().expect("an address"));
+        assert_eq!(
+            dialog.path().remote,
+            "192.0.2.7:5060".parse().expect("an address")
+        );
         assert_eq!(bye.to().expect("To").tag(), Some("peer"));
         assert_eq!(bye.from().expect("From").tag(), Some("ours"));
         assert_eq!(bye.cseq().expect("CSeq").number, 1);
@@ -242,7 +267,9 @@ mod tests {
         invite.headers.set("Record-Route", "<sip:192.0.2.7>");
         let mut dialog = Dialog::as_uas(&invite, "ours", path()).expect("a dialog");
         let bye = dialog.request(Method::Bye);
-        let Start::Request { uri, .. } = &bye.start else { panic!("a request") };
+        let Start::Request { uri, .. } = &bye.start else {
+            panic!("a request")
+        };
         assert_eq!(uri.to_string(), "sip:192.0.2.7");
         assert_eq!(bye.headers.first("Route"), Some("<sip:a@192.0.2.99:5070>"));
     }
@@ -261,7 +288,13 @@ mod tests {
         let ok = answer(&invite(), 200, "ours");
         assert_eq!(ok.to().expect("To").tag(), Some("ours"));
         assert_eq!(ok.headers.all("Record-Route").count(), 1);
-        assert_eq!(answer(&invite(), 486, "ours").headers.all("Record-Route").count(), 0);
+        assert_eq!(
+            answer(&invite(), 486, "ours")
+                .headers
+                .all("Record-Route")
+                .count(),
+            0
+        );
         assert_eq!(answer(&invite(), 100, "ours").to().expect("To").tag(), None);
     }
 }

@@ -32,7 +32,10 @@ impl ServerKey {
         let via = request.top_via()?;
         let branch = via.branch().unwrap_or("");
         if branch.len() > BRANCH_COOKIE.len() && branch.starts_with(BRANCH_COOKIE) {
-            return Ok(ServerKey(format!("{branch}\u{1f}{}\u{1f}{method}", sent_by(&via))));
+            return Ok(ServerKey(format!(
+                "{branch}\u{1f}{}\u{1f}{method}",
+                sent_by(&via)
+            )));
         }
         // RFC 2543: no usable branch. The To tag is left out, so that an ACK finds its INVITE.
         let uri = match &request.start {
@@ -64,7 +67,10 @@ impl ClientKey {
     /// The key of a request of ours, and of a response to one.
     pub fn of(message: &Message) -> Result<ClientKey, PeerFault> {
         let branch = message.top_via()?.branch().unwrap_or("").to_owned();
-        Ok(ClientKey { branch, method: message.cseq()?.method.to_string() })
+        Ok(ClientKey {
+            branch,
+            method: message.cseq()?.method.to_string(),
+        })
     }
 }
 

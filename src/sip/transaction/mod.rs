@@ -32,9 +32,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(32);
 pub const SIP_PORT: u16 = 5060;
 
 /// Names a transaction within this process life.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TxId(u64);
 
 /// Which of our sockets, and who is at the other end.
@@ -221,11 +219,18 @@ impl Transactions {
         path: Path,
         message: Message,
     ) -> Result<Option<Arrival>, PeerFault> {
-        let by_branch = self.servers.get(&ServerKey::of_cancelled(&message)?).copied();
+        let by_branch = self
+            .servers
+            .get(&ServerKey::of_cancelled(&message)?)
+            .copied();
         let origin = Origin::of(&message)?;
-        let invite = by_branch.or_else(|| self.origins.get(&origin).copied()).filter(|tx| {
-            self.all.get(tx).is_some_and(|t| matches!(t.machine, Machine::InviteServer(_)))
-        });
+        let invite = by_branch
+            .or_else(|| self.origins.get(&origin).copied())
+            .filter(|tx| {
+                self.all
+                    .get(tx)
+                    .is_some_and(|t| matches!(t.machine, Machine::InviteServer(_)))
+            });
         let key = ServerKey::of(&message)?;
         let tx = self.open_server(path, message.clone(), key);
         let status = if invite.is_some() { 200 } else { 481 };
@@ -277,21 +282,35 @@ impl Transactions {
         let tx = self.take_id();
         let invite = request.method() == Some(&Method::Invite);
         let kept = request.to_bytes();
-        self.outbox.push_back(Datagram { path, bytes: kept.clone() });
+        self.outbox.push_back(Datagram {
+            path,
+            bytes: kept.clone(),
+        });
         let machine = if invite {
             Machine::InviteClient(invite_client::State::Calling)
         } else {
             Machine::Client(client::State::Trying)
         };
-        let (again, give_up) =
-            if invite { (Timer::A, Timer::B) } else { (Timer::E, Timer::F) };
+        let (again, give_up) = if invite {
+            (Timer::A, Timer::B)
+        } else {
+            (Timer::E, Timer::F)
+        };
         self.timers.set((tx, again), now + T1);
         self.timers.set((tx, give_up), now + TIMEOUT);
         self.clients.insert(key.clone(), tx);
         let (interval, client_key, server_key) = (T1, Some(key), None);
         self.all.insert(
             tx,
-            Transaction { machine, path, kept, request, interval, server_key, client_key },
+            Transaction {
+                machine,
+                path,
+                kept,
+                request,
+                interval,
+                server_key,
+                client_key,
+            },
         );
         Some(tx)
     }
@@ -303,8 +322,12 @@ impl Transactions {
 
     /// Sends a response in a server transaction.
     pub fn respond(&mut self, now: Instant, tx: TxId, response: &Message) {
-        let Some(status) = response.status() else { return };
-        let Some(transaction) = self.all.get(&tx) else { return };
+        let Some(status) = response.status() else {
+            return;
+        };
+        let Some(transaction) = self.all.get(&tx) else {
+            return;
+        };
         let effect = match (transaction.machine, status) {
             (Machine::InviteServer(_), 100..=199) => {
                 self.step_invite_server(now, tx, invite_server::Event::Provisional)
@@ -322,8 +345,10 @@ impl Transactions {
             && let Some(transaction) = self.all.get_mut(&tx)
         {
             transaction.kept = response.to_bytes();
-            let datagram =
-                Datagram { path: transaction.path, bytes: transaction.kept.clone() };
+            let datagram = Datagram {
+                path: transaction.path,
+                bytes: transaction.kept.clone(),
+            };
             self.outbox.push_back(datagram);
         }
     }
@@ -331,7 +356,9 @@ impl Transactions {
     /// Sends a CANCEL for an INVITE of ours that has had a provisional response (RFC 3261 §9.1), and
     /// gives the INVITE 64 × T1 to end.
     pub fn cancel(&mut self, now: Instant, invite: TxId) {
-        let Some(transaction) = self.all.get(&invite) else { return };
+        let Some(transaction) = self.all.get(&invite) else {
+            return;
+        };
         if transaction.machine != Machine::InviteClient(invite_client::State::Proceeding) {
             return;
         }
@@ -381,7 +408,9 @@ impl Transactions {
 
     /// The next interval of A (doubles), E and G (double up to T2; E stays at T2 in Proceeding).
     fn rearm(&mut self, now: Instant, tx: TxId, timer: Timer) {
-        let Some(transaction) = self.all.get_mut(&tx) else { return };
+        let Some(transaction) = self.all.get_mut(&tx) else {
+            return;
+        };
         let doubled = transaction.interval * 2;
         transaction.interval = match (timer, transaction.machine) {
             (Timer::A, _) => doubled,
@@ -446,9 +475,9 @@ impl Transactions {
 
     /// Whether this INVITE of a peer still lacks its final response.
     pub fn awaits_final(&self, tx: TxId) -> bool {
-        self.all.get(&tx).is_some_and(|t| {
-            t.machine == Machine::InviteServer(invite_server::State::Proceeding)
-        })
+        self.all
+            .get(&tx)
+            .is_some_and(|t| t.machine == Machine::InviteServer(invite_server::State::Proceeding))
     }
 
     /// The request of a transaction that is alive.
@@ -468,13 +497,24 @@ impl Transactions {
         } else {
             Machine::Server(server::State::Trying)
         };
-        let path = Path { listener: path.listener, remote: response_address(&request, path.remote) };
+        let path = Path {
+            listener: path.listener,
+            remote: response_address(&request, path.remote),
+        };
         self.servers.insert(key.clone(), tx);
         let (kept, interval) = (Vec::new(), T1);
         let (server_key, client_key) = (Some(key), None);
         self.all.insert(
             tx,
-            Transaction { machine, path, kept, request, interval, server_key, client_key },
+            Transaction {
+                machine,
+                path,
+                kept,
+                request,
+                interval,
+                server_key,
+                client_key,
+            },
         );
         tx
     }
@@ -483,21 +523,30 @@ impl Transactions {
         if let Some(transaction) = self.all.get(&tx)
             && !transaction.kept.is_empty()
         {
-            let datagram =
-                Datagram { path: transaction.path, bytes: transaction.kept.clone() };
+            let datagram = Datagram {
+                path: transaction.path,
+                bytes: transaction.kept.clone(),
+            };
             self.outbox.push_back(datagram);
         }
     }
 
     /// RFC 3261 §17.1.1.3: the ACK of a failure belongs to the INVITE's transaction.
     fn acknowledge_failure(&mut self, tx: TxId, response: &Message) {
-        let Some(transaction) = self.all.get(&tx) else { return };
-        let Ok(mut ack) = hop_by_hop(&transaction.request, Method::Ack) else { return };
+        let Some(transaction) = self.all.get(&tx) else {
+            return;
+        };
+        let Ok(mut ack) = hop_by_hop(&transaction.request, Method::Ack) else {
+            return;
+        };
         if let Some(to) = response.headers.first("To") {
             ack.headers.set("To", to);
         }
         let path = transaction.path;
-        self.outbox.push_back(Datagram { path, bytes: ack.to_bytes() });
+        self.outbox.push_back(Datagram {
+            path,
+            bytes: ack.to_bytes(),
+        });
     }
 
     fn step_invite_client(
@@ -507,7 +556,9 @@ impl Transactions {
         event: invite_client::Event,
     ) -> Option<Effect> {
         use invite_client::State::*;
-        let Machine::InviteClient(state) = self.all.get(&tx)?.machine else { return None };
+        let Machine::InviteClient(state) = self.all.get(&tx)?.machine else {
+            return None;
+        };
         let (next, effect) = self.known(invite_client::step(state, event))?;
         if next != state {
             self.timers.cancel((tx, Timer::A));
@@ -524,7 +575,9 @@ impl Transactions {
 
     fn step_client(&mut self, now: Instant, tx: TxId, event: client::Event) -> Option<Effect> {
         use client::State::*;
-        let Machine::Client(state) = self.all.get(&tx)?.machine else { return None };
+        let Machine::Client(state) = self.all.get(&tx)?.machine else {
+            return None;
+        };
         let (next, effect) = self.known(client::step(state, event))?;
         if next != state && next == Completed {
             self.timers.cancel((tx, Timer::E));
@@ -542,7 +595,9 @@ impl Transactions {
         event: invite_server::Event,
     ) -> Option<Effect> {
         use invite_server::State::*;
-        let Machine::InviteServer(state) = self.all.get(&tx)?.machine else { return None };
+        let Machine::InviteServer(state) = self.all.get(&tx)?.machine else {
+            return None;
+        };
         let (next, effect) = self.known(invite_server::step(state, event))?;
         if next != state {
             match next {
@@ -565,7 +620,9 @@ impl Transactions {
 
     fn step_server(&mut self, now: Instant, tx: TxId, event: server::Event) -> Option<Effect> {
         use server::State::*;
-        let Machine::Server(state) = self.all.get(&tx)?.machine else { return None };
+        let Machine::Server(state) = self.all.get(&tx)?.machine else {
+            return None;
+        };
         let (next, effect) = self.known(server::step(state, event))?;
         if next != state && next == Completed {
             self.timers.set((tx, Timer::J), now + TIMEOUT);
@@ -589,7 +646,9 @@ impl Transactions {
             }
             return;
         }
-        let Some(gone) = self.all.remove(&tx) else { return };
+        let Some(gone) = self.all.remove(&tx) else {
+            return;
+        };
         for timer in ALL_TIMERS {
             self.timers.cancel((tx, timer));
         }
@@ -608,14 +667,26 @@ impl Transactions {
 }
 
 const ALL_TIMERS: [Timer; 12] = [
-    Timer::A, Timer::B, Timer::D, Timer::E, Timer::F, Timer::G, Timer::H, Timer::I, Timer::J,
-    Timer::K, Timer::L, Timer::M,
+    Timer::A,
+    Timer::B,
+    Timer::D,
+    Timer::E,
+    Timer::F,
+    Timer::G,
+    Timer::H,
+    Timer::I,
+    Timer::J,
+    Timer::K,
+    Timer::L,
+    Timer::M,
 ];
 
 /// Writes into the top Via where the request really came from (RFC 3261 §18.2.1, RFC 3581 §4).
 fn note_source(request: &mut Message, source: SocketAddr) -> Result<(), PeerFault> {
     let mut vias = request.vias()?;
-    let Some(top) = vias.first_mut() else { return Err(PeerFault::MissingHeader("Via")) };
+    let Some(top) = vias.first_mut() else {
+        return Err(PeerFault::MissingHeader("Via"));
+    };
     let source = SocketAddr::new(source.ip().to_canonical(), source.port());
     let wants_port = top.has_rport();
     if wants_port || top.host.ip() != Some(source.ip()) {
@@ -631,7 +702,9 @@ fn note_source(request: &mut Message, source: SocketAddr) -> Result<(), PeerFaul
 /// Where the response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4): the source, at its port if it asked
 /// for that with `rport`, else at the port of its sent-by.
 pub fn response_address(request: &Message, source: SocketAddr) -> SocketAddr {
-    let Ok(via) = request.top_via() else { return source };
+    let Ok(via) = request.top_via() else {
+        return source;
+    };
     if via.has_rport() {
         return source;
     }
@@ -646,7 +719,9 @@ pub fn response_address(request: &Message, source: SocketAddr) -> SocketAddr {
 /// A CANCEL or the ACK of a failure: the request's own Request-URI, top Via, Call-ID, From, To, CSeq number
 /// and Route (RFC 3261 §9.1, §17.1.1.3).
 fn hop_by_hop(request: &Message, method: Method) -> Result<Message, PeerFault> {
-    let Start::Request { uri, .. } = &request.start else { return Err(PeerFault::NotSip) };
+    let Start::Request { uri, .. } = &request.start else {
+        return Err(PeerFault::NotSip);
+    };
     let number = request.cseq()?.number;
     let mut message = Message::request(method.clone(), uri.clone());
     message.set_vias(&[request.top_via()?]);

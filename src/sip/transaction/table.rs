@@ -28,9 +28,7 @@ pub enum Effect {
 }
 
 /// Timers of RFC 3261 §17 (table 4) and RFC 6026.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
     /// INVITE request repetition, unreliable transport.
     A,
@@ -332,7 +330,16 @@ mod tests {
         use invite_client::{Event::*, State::*, step};
         check(
             &[Calling, Proceeding, Completed, Accepted, Terminated],
-            &[Provisional, Success, Failure, TimerA, TimerB, TimerD, TimerM, TransportError],
+            &[
+                Provisional,
+                Success,
+                Failure,
+                TimerA,
+                TimerB,
+                TimerD,
+                TimerM,
+                TransportError,
+            ],
             step,
             &[
                 "Proceeding:Pass Accepted:Pass Completed:PassAndAck Calling:Resend Terminated:TimedOut - - Terminated:Unreachable",
@@ -366,7 +373,15 @@ mod tests {
         check(
             &[Proceeding, Completed, Confirmed, Accepted, Terminated],
             &[
-                InviteAgain, Provisional, Success, Failure, Ack, TimerG, TimerH, TimerI, TimerL,
+                InviteAgain,
+                Provisional,
+                Success,
+                Failure,
+                Ack,
+                TimerG,
+                TimerH,
+                TimerI,
+                TimerL,
                 TransportError,
             ],
             step,

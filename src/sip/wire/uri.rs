@@ -100,6 +100,17 @@ impl Uri {
         }
     }
 
+    /// The number that it stands for: a SIP user part or a tel number, without its parameters
+    /// (RFC 3261 §19.1.6, RFC 3966 §3).
+    pub fn number(&self) -> Option<String> {
+        let whole = match &self.rest {
+            Rest::Sip { .. } => self.user()?,
+            Rest::Opaque(rest) if self.scheme == "tel" => rest.clone(),
+            Rest::Opaque(_) => return None,
+        };
+        Some(whole.split(';').next().unwrap_or_default().to_owned())
+    }
+
     /// The password, unescaped once.
     pub fn password(&self) -> Option<String> {
         match &self.rest {
