@@ -230,9 +230,17 @@ fn a_malformed_via_is_answered_as_it_came_and_a_missing_one_is_not() {
     let bad = options().replace("192.0.2.9;branch", "192.0.2.9;;,;branch");
     let refused = parse_datagram(bad.as_bytes()).expect_err("a fault");
     let answer = refused.answer().expect("an answer");
-    assert_eq!(answer.headers.first("Via"), Some("SIP/2.0/UDP 192.0.2.9;;,;branch=z9hG4bK1"));
+    assert_eq!(
+        answer.headers.first("Via"),
+        Some("SIP/2.0/UDP 192.0.2.9;;,;branch=z9hG4bK1")
+    );
     let none = options().replace("Via: ", "Own: ");
-    assert_eq!(parse_datagram(none.as_bytes()).expect_err("a fault").answer(), None);
+    assert_eq!(
+        parse_datagram(none.as_bytes())
+            .expect_err("a fault")
+            .answer(),
+        None
+    );
 }
 
 #[test]
