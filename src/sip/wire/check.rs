@@ -34,9 +34,9 @@ pub fn check(message: &Message) -> Result<(), PeerFault> {
         return Err(PeerFault::MethodMismatch);
     }
     message.max_forwards()?;
-    message.top_via()?;
-    if message.vias()?.len() > SIP_VIAS_MAX {
-        return Err(PeerFault::TooManyVias);
+    match message.vias()?.len() {
+        0 => Err(PeerFault::MissingHeader("Via")),
+        count if count > SIP_VIAS_MAX => Err(PeerFault::TooManyVias),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -75,11 +75,11 @@ pub struct Refused {
 
 impl Refused {
     /// The answer to send without a transaction, Via, From, To, Call-ID and CSeq as they came.
-    /// `None`: it is dropped, for a request without a readable Via too.
+    /// It goes to where the request came from. `None`: it is dropped, for a request without Via too.
     pub fn answer(&self) -> Option<Message> {
         let status = self.fault.status()?;
         let request = self.message.as_deref()?;
-        request.top_via().ok()?;
+        request.headers.first("Via")?;
         Some(request.reply(status, None))
     }
 }

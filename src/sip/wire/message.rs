@@ -104,8 +104,8 @@ impl Message {
     /// # Errors
     /// It is missing or malformed.
     pub fn top_via(&self) -> Result<Via, PeerFault> {
-        let line = self.needed("Via")?;
-        let first = split(line, ',').into_iter().find(|one| !one.is_empty());
+        let mut values = self.headers.all("Via").flat_map(|line| split(line, ','));
+        let first = values.find(|one| !one.is_empty());
         Via::parse(first.ok_or(PeerFault::MissingHeader("Via"))?)
     }
 
@@ -331,6 +331,13 @@ mod tests {
             .collect();
         assert_eq!(names, ["Via", "Via", "Via", "Subject"]);
         assert_eq!(invite.vias().expect("Vias"), vias);
+    }
+
+    #[test]
+    fn the_top_via_is_the_first_that_is_not_empty() {
+        let mut invite = invite();
+        invite.headers.push_front("Via", " , ");
+        assert_eq!(invite.top_via(), Ok(invite.vias().expect("Vias").remove(0)));
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub fn trim(text: &str) -> &str {
 /// The characters of a text with their places, and whether each may have a meaning in the syntax.
 ///
 /// The second byte of a GBK character can be 0x5C, a backslash. Here each escaped byte takes
-/// the character behind it along, so `诚`-like names at the end of a quoted string do not swallow the closing quote.
+/// the character behind it along, so `誠` (D5 5C) at the end of a quoted string does not swallow the closing quote.
 pub fn with_syntax(text: &str) -> impl Iterator<Item = (usize, char, bool)> {
     let mut half = false;
     text.char_indices().map(move |(at, character)| {

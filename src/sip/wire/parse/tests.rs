@@ -226,6 +226,24 @@ fn a_refused_request_can_be_answered_and_an_ack_is_not() {
 }
 
 #[test]
+fn a_malformed_via_is_answered_as_it_came_and_a_missing_one_is_not() {
+    let bad = options().replace("192.0.2.9;branch", "192.0.2.9;;,;branch");
+    let refused = parse_datagram(bad.as_bytes()).expect_err("a fault");
+    let answer = refused.answer().expect("an answer");
+    assert_eq!(
+        answer.headers.first("Via"),
+        Some("SIP/2.0/UDP 192.0.2.9;;,;branch=z9hG4bK1")
+    );
+    let none = options().replace("Via: ", "Own: ");
+    assert_eq!(
+        parse_datagram(none.as_bytes())
+            .expect_err("a fault")
+            .answer(),
+        None
+    );
+}
+
+#[test]
 fn strange_bytes_in_headers_come_back_as_they_were() {
     let mut bytes = options().replace("\r\n\r\n", "\r\nSubject: ").into_bytes();
     bytes.extend_from_slice(b"\xd5\xc5\0\x07\xe9 x\r\n\r\n");
