@@ -227,7 +227,7 @@ impl Engine {
         match self.desk.transactions.on_message(now, path, message) {
             Ok(Some(arrival)) => self.on_arrival(now, arrival),
             Ok(None) => {}
-            Err((fault, request)) => self.refuse_unmatched(path, &request, fault),
+            Err(refused) => self.refuse_unmatched(path, &refused.1, refused.0),
         }
     }
 

@@ -145,16 +145,16 @@ impl Transactions {
         now: Instant,
         path: Path,
         mut message: Message,
-    ) -> Result<Option<Arrival>, (PeerFault, Message)> {
+    ) -> Result<Option<Arrival>, Box<(PeerFault, Message)>> {
         if !message.is_request() {
             return Ok(self.on_response(now, path, message));
         }
         if let Err(fault) = note_source(&mut message, path.remote) {
-            return Err((fault, message));
+            return Err(Box::new((fault, message)));
         }
         match self.on_request(now, path, message.clone()) {
             Ok(arrival) => Ok(arrival),
-            Err(fault) => Err((fault, message)),
+            Err(fault) => Err(Box::new((fault, message))),
         }
     }
 
