@@ -80,6 +80,10 @@ fn what_we_cannot_take_is_refused_with_488_and_what_we_cannot_read_with_400() {
         ("m=audio 4000 RTP/AVPF 8\r\n", OfferFault::NoCommonTransport),
         ("m=audio 4000 RTP/AVP 9 18\r\n", OfferFault::NoCommonCodec),
         (
+            "m=audio 4000 RTP/AVP 9\r\nm=audio 4002 RTP/SAVP 8\r\n",
+            OfferFault::NoCommonCodec,
+        ),
+        (
             &"m=video 4000 RTP/AVP 31\r\n".repeat(17),
             OfferFault::TooManyMedia,
         ),
