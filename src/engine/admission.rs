@@ -8,6 +8,7 @@ use crate::hotline::figures::Refusal;
 use crate::hotline::route;
 use crate::sip::offer_answer::{self, AudioOffer};
 use crate::sip::wire::{Message, Start};
+use std::net::IpAddr;
 
 /// A refusal, with the header that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,9 @@ pub(super) fn check(config: &Config, invite: &Message) -> Result<(usize, AudioOf
     }
     let offer = offer_answer::offer(&invite.body)
         .map_err(|fault| Refused::new(fault.status(), Refusal::Media))?;
+    if !offer.reachable_from(media_address) {
+        return Err(Refused::new(488, Refusal::Media));
+    }
     Ok((hotline, offer, max_forwards))
 }
 

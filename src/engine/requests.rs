@@ -76,7 +76,7 @@ impl Engine {
     }
 
     fn on_invite(&mut self, now: Instant, tx: TxId, path: Path, trunk: usize, invite: Message) {
-        let (hotline, offer, max_forwards) = match admission::check(&self.desk.config, &invite) {
+        let (hotline, offer, max_forwards) = match admission::check(&self.desk.config, self.desk.media_address, &invite) {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(now, tx, &invite, &refused),
         };
