@@ -59,7 +59,11 @@ pub(super) fn check_general(request: &Message) -> Result<(), Refused> {
 }
 
 /// Everything that is asked of an INVITE. Gives the hotline's index, the offer, and the caller's Max-Forwards.
-pub(super) fn check(config: &Config, invite: &Message) -> Result<(usize, AudioOffer, u8), Refused> {
+pub(super) fn check(
+    config: &Config,
+    media_address: IpAddr,
+    invite: &Message,
+) -> Result<(usize, AudioOffer, u8), Refused> {
     check_general(invite)?;
     let bad = |_| Refused::new(400, Refusal::BadRequest);
     let max_forwards = invite.max_forwards().map_err(bad)?.unwrap_or(70);

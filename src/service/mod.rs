@@ -8,12 +8,9 @@
 //! | [`media`] | one a core | RTP sockets, relay, listening, prompts |
 //! | [`store`] | one | records into SQLite |
 //! | [`web`], [`telemetry`] | one | `/metrics`, `/healthz`, `/readyz` |
-//! | [`phone`] | one a phone line | our own user agent, for the demo and for tests |
-
 pub mod clock;
 pub mod control;
 pub mod media;
-pub mod phone;
 pub mod prompts;
 pub mod store;
 pub mod telemetry;

@@ -1,11 +1,10 @@
 //! One turn of the control thread after the other: wait, read, decide, act, publish.
 
 use super::Order;
-use crate::base::ids::CallKey;
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::base::time::Instant;
 use crate::call::desk::Action;
-use crate::call::doors::{Command, Fact};
+use crate::call::doors::Command;
 use crate::engine::{Engine, Input};
 use crate::hotline::record::{CallRecord, EndedCall, WallClock};
 use crate::service::clock;
@@ -284,7 +283,7 @@ impl Loop {
     fn publish_now(&self, now: Instant) {
         let readiness = match (self.engine.is_draining(), &self.store) {
             (true, _) => Readiness::Draining,
-            (_, Some(store)) if !store.is_healthy() => Readiness::NotStoring,
+            (_, Some(store)) if !store.is_healthy() => Readiness::StoreFailing,
             _ => Readiness::Ready,
         };
         self.published.publish(Snapshot {
