@@ -1,1 +1,3 @@
-//! .
+//! The commands: arguments → one function each.
+
+pub mod calls;
