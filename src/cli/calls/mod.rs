@@ -69,11 +69,11 @@ enum CallsError {
 ///
 /// Exit status: 0; 1 if there is no such call or no store; 78 if the configuration has faults.
 pub fn run(
-    args: &CallsArgs,
+    args: CallsArgs,
     config_store_path: impl Fn(&Path) -> Result<PathBuf, String>,
 ) -> ExitCode {
-    let shown = folder(args, config_store_path).and_then(|folder| {
-        let text = answer(args, &folder, Timestamp::now(), &TimeZone::system())?;
+    let shown = folder(&args, config_store_path).and_then(|folder| {
+        let text = answer(&args, &folder, Timestamp::now(), &TimeZone::system())?;
         print(&text)
     });
     match shown {
