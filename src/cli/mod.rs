@@ -1,5 +1,6 @@
 //! The command line: arguments → one function each.
 
+mod calls;
 mod check;
 mod config_file;
 mod run;
@@ -27,6 +28,8 @@ enum Command {
     Run(run::RunArgs),
     /// Says all that is wrong with a configuration file.
     Check(check::CheckArgs),
+    /// Lists call records, or shows one.
+    Calls(calls::CallsArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -34,5 +37,6 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Calls(args) => calls::run(args, config_file::store_path),
     }
 }

@@ -134,7 +134,7 @@ async fn answer(stream: TcpStream, routes: axum::Router, mut stopped: watch::Rec
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX * 100)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let life = async {
         let mut connection = std::pin::pin!(connection);
