@@ -1,3 +1,4 @@
 //! One call: two legs, one life.
 
+pub mod anchor;
 pub mod doors;
