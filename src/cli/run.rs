@@ -53,12 +53,18 @@ pub fn run(args: &RunArgs) -> ExitCode {
 
 fn not_started(error: &StartError) -> ExitCode {
     eprintln!("{error}");
-    if error.is_port() { ExitCode::from(EXIT_UNAVAILABLE) } else { ExitCode::FAILURE }
+    if error.is_port() {
+        ExitCode::from(EXIT_UNAVAILABLE)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Serves until the service has ended: by signals, or because a thread failed.
 fn serve(service: Service) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let mut term = listen(SignalKind::terminate())?;

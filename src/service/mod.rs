@@ -71,7 +71,10 @@ pub enum StartError {
 impl StartError {
     /// Whether a port is taken or not ours (exit status 69), or the file asks for what is not there (78).
     pub fn is_port(&self) -> bool {
-        matches!(self, StartError::Port { .. } | StartError::NoMediaPorts { .. })
+        matches!(
+            self,
+            StartError::Port { .. } | StartError::NoMediaPorts { .. }
+        )
     }
 }
 
@@ -97,7 +100,11 @@ impl Service {
         if bound.len() < 2 {
             let (first, last) = config.media.ports;
             let address = config.media.address;
-            return Err(StartError::NoMediaPorts { address, first, last });
+            return Err(StartError::NoMediaPorts {
+                address,
+                first,
+                last,
+            });
         }
         let mut engine = Engine::new(Settings {
             listeners: sockets.listeners(config.sip.advertise),
@@ -115,10 +122,14 @@ impl Service {
         let web = start_web(&config, &published)?;
         let sip = sockets.addresses();
         let drain = config.sip.drain_timeout;
-        let control =
-            Control::start(engine, sockets, media, store, Arc::clone(&published), drain)
-                .map_err(StartError::Control)?;
-        Ok(Service { control, web, published, sip })
+        let control = Control::start(engine, sockets, media, store, Arc::clone(&published), drain)
+            .map_err(StartError::Control)?;
+        Ok(Service {
+            control,
+            web,
+            published,
+            sip,
+        })
     }
 
     /// Where SIP is heard, in the order of the configuration, free ports filled in.
@@ -164,13 +175,16 @@ impl Service {
     }
 }
 
-fn start_web(
-    config: &Config,
-    published: &Arc<Published>,
-) -> Result<Option<WebServer>, StartError> {
-    let Some(address) = config.web.listen else { return Ok(None) };
+fn start_web(config: &Config, published: &Arc<Published>) -> Result<Option<WebServer>, StartError> {
+    let Some(address) = config.web.listen else {
+        return Ok(None);
+    };
     let started = WebServer::start(address, Arc::clone(published));
-    started.map(Some).map_err(|source| StartError::Port { what: "web.listen", address, source })
+    started.map(Some).map_err(|source| StartError::Port {
+        what: "web.listen",
+        address,
+        source,
+    })
 }
 
 fn names_of(library: &PromptLibrary) -> PromptNames {
@@ -189,7 +203,9 @@ fn seed() -> Result<[u8; 32], StartError> {
     let got = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
     match got {
         Ok(32) => Ok(seed),
-        Ok(_) => Err(StartError::Control(std::io::ErrorKind::UnexpectedEof.into())),
+        Ok(_) => Err(StartError::Control(
+            std::io::ErrorKind::UnexpectedEof.into(),
+        )),
         Err(error) => Err(StartError::Control(error.into())),
     }
 }

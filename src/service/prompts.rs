@@ -36,13 +36,11 @@ pub fn load(prompts: &Prompts) -> Result<PromptLibrary, String> {
     Ok(library)
 }
 
-fn load_folder(
-    library: &mut PromptLibrary,
-    voice: &str,
-    folder: &Path,
-) -> Result<(), String> {
+fn load_folder(library: &mut PromptLibrary, voice: &str, folder: &Path) -> Result<(), String> {
     // A voice without a folder of its own is the built-in one.
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(());
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         let Some((id, "wav")) = path.file_stem().and_then(|s| s.to_str()).zip(ending(&path)) else {
@@ -50,7 +48,9 @@ fn load_folder(
         };
         let shown = path.display();
         let wav = std::fs::read(&path).map_err(|error| format!("{shown}: {error}"))?;
-        library.add(voice, id, &wav).map_err(|fault| format!("{shown} {fault}"))?;
+        library
+            .add(voice, id, &wav)
+            .map_err(|fault| format!("{shown} {fault}"))?;
     }
     Ok(())
 }
@@ -81,12 +81,23 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let voice = folder.path().join("zh-female");
         std::fs::create_dir(&voice).expect("a folder");
-        let built_in = Embedded::get("en-female/goodbye.wav").expect("a prompt").data;
+        let built_in = Embedded::get("en-female/goodbye.wav")
+            .expect("a prompt")
+            .data;
         std::fs::write(voice.join("silent-connected.wav"), &built_in).expect("a file");
-        let prompts = Prompts { path: Some(folder.path().to_owned()) };
+        let prompts = Prompts {
+            path: Some(folder.path().to_owned()),
+        };
         let library = load(&prompts).expect("the prompts load");
-        let frames = |voice, id| library.frames(library.find(voice, id).expect("a prompt")).len();
-        assert_eq!(frames("zh-female", "silent-connected"), frames("en-female", "goodbye"));
+        let frames = |voice, id| {
+            library
+                .frames(library.find(voice, id).expect("a prompt"))
+                .len()
+        };
+        assert_eq!(
+            frames("zh-female", "silent-connected"),
+            frames("en-female", "goodbye")
+        );
         std::fs::write(voice.join("goodbye.wav"), b"no wav").expect("a file");
         let fault = load(&prompts).expect_err("a bad file");
         assert!(fault.contains("goodbye.wav"), "{fault}");

@@ -231,9 +231,9 @@ impl Desk {
         let caller = Plan::caller(stage, "caller", &file, self.service.sip).media(&media);
         caller.talk_ms(300).start(15).must_succeed(LIMIT);
         agent.must_succeed(LIMIT);
-        let metrics = self.service.metrics();
-        assert_eq!(metrics.sum("qingjiang_calls_answered_total", &[]), 1.0);
-        assert_eq!(metrics.sum("qingjiang_calls_active", &[]), 0.0);
+        self.service.await_metric("qingjiang_calls_active", 0.0);
+        self.service
+            .await_metric("qingjiang_calls_answered_total", 1.0);
         self.service.stop();
     }
 }

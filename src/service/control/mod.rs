@@ -67,7 +67,11 @@ impl Control {
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || turn.run().and_then(|()| turn.close()))?;
-        Ok(Control { orders, wake, thread })
+        Ok(Control {
+            orders,
+            wake,
+            thread,
+        })
     }
 
     /// Gives an order. One more than the queue holds says nothing new and is left out.
@@ -87,6 +91,8 @@ impl Control {
     /// # Errors
     /// What went wrong, in words.
     pub fn join(self) -> Result<(), String> {
-        self.thread.join().unwrap_or_else(|_| Err("the control thread panicked".to_owned()))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err("the control thread panicked".to_owned()))
     }
 }

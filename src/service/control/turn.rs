@@ -27,8 +27,9 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 /// Datagrams of one socket, and facts, that are taken before the others have their turn.
 const BATCH: usize = 64;
 
-/// How long the last messages of a drain may take: longer than any call's ending.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(45);
+/// How long the last messages of a drain are waited for once no call is up any more (T4, RFC 3261
+/// §17.1.2.2): a peer that is there has answered its BYE by then, a dead one never will.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
 const WAKE: u64 = u64::MAX;
 const FACTS: u64 = u64::MAX - 1;
@@ -52,13 +53,17 @@ pub(super) struct Loop {
     pressed: bool,
     publish_at: Instant,
     drain_timeout: Duration,
-    /// When a drain turns into hanging up, and when we go whatever is left.
+    /// When a drain turns into hanging up.
     hang_up_at: Option<Instant>,
+    /// When we go whatever is left; set once a drain has no call up any more.
     leave_at: Option<Instant>,
 }
 
 impl Loop {
-    #[expect(clippy::too_many_arguments, reason = "the parts of the shell meet here, once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of the shell meet here, once"
+    )]
     pub(super) fn new(
         engine: Engine,
         sockets: SipSockets,
@@ -102,7 +107,11 @@ impl Loop {
         loop {
             events.clear();
             let timeout = timespec(self.wait_time());
-            match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
+            match epoll::wait(
+                &self.poll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&timeout),
+            ) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(format!("the control thread cannot wait: {error}")),
             }
@@ -130,7 +139,9 @@ impl Loop {
             self.feed(Input::Media { call, fact });
         }
         self.media.stop();
-        let Some(store) = self.store.take() else { return Ok(()) };
+        let Some(store) = self.store.take() else {
+            return Ok(());
+        };
         while let Some(record) = self.records.pop_front() {
             if let Err(record) = store.try_put(record) {
                 self.records.push_front(record);
@@ -143,7 +154,11 @@ impl Loop {
     fn wait_time(&self) -> Duration {
         let now = clock::now();
         let behind = !self.commands.is_empty() || !self.records.is_empty();
-        let soon = if behind { Duration::from_millis(5) } else { PUBLISH_EVERY };
+        let soon = if behind {
+            Duration::from_millis(5)
+        } else {
+            PUBLISH_EVERY
+        };
         let due = self.engine.next_deadline().map_or(soon, |at| at - now);
         due.min(soon)
     }
@@ -159,22 +174,23 @@ impl Loop {
                     self.hang_up_at.get_or_insert(now + self.drain_timeout);
                     self.feed(Input::Drain);
                 }
-                Order::ShutDown => self.hang_up_all(now),
+                Order::ShutDown => self.hang_up_all(),
             }
         }
     }
 
-    fn hang_up_all(&mut self, now: Instant) {
+    fn hang_up_all(&mut self) {
         tracing::info!(calls = self.engine.live_calls(), "ending all calls");
         self.hang_up_at = None;
-        self.leave_at.get_or_insert(now + LAST_WORDS_MAX);
         self.feed(Input::ShutDown);
     }
 
     fn take_facts(&mut self) {
         self.media.rearm();
         for _ in 0..BATCH * 16 {
-            let Some((call, fact)) = self.media.next_fact() else { return };
+            let Some((call, fact)) = self.media.next_fact() else {
+                return;
+            };
             self.feed(Input::Media { call, fact });
         }
         // More are there: the descriptor stays readable for the next turn.
@@ -186,7 +202,10 @@ impl Loop {
             let Some((path, bytes)) = self.sockets.receive(listener, &mut self.buffer) else {
                 return;
             };
-            let input = Input::Sip { path, bytes: bytes.to_vec() };
+            let input = Input::Sip {
+                path,
+                bytes: bytes.to_vec(),
+            };
             self.feed(input);
         }
     }
@@ -196,7 +215,7 @@ impl Loop {
             self.feed(Input::Deadline);
         }
         if self.hang_up_at.is_some_and(|at| at <= now) {
-            self.hang_up_all(now);
+            self.hang_up_all();
         }
     }
 
@@ -205,7 +224,8 @@ impl Loop {
         self.engine.handle(clock::now(), input);
         self.act();
         while let Some(path) = self.unreachable.pop() {
-            self.engine.handle(clock::now(), Input::SipUnreachable { path });
+            self.engine
+                .handle(clock::now(), Input::SipUnreachable { path });
             self.act();
         }
     }
@@ -267,7 +287,11 @@ impl Loop {
                 commands = self.commands.len(),
                 records = self.records.len(),
                 "{}",
-                if pressed { "falling behind: new calls are refused" } else { "caught up" }
+                if pressed {
+                    "falling behind: new calls are refused"
+                } else {
+                    "caught up"
+                }
             );
             self.engine.handle(clock::now(), Input::Pressure(pressed));
         }
@@ -293,10 +317,15 @@ impl Loop {
         });
     }
 
-    fn is_done(&self, now: Instant) -> bool {
-        let ending = self.engine.is_draining();
+    fn is_done(&mut self, now: Instant) -> bool {
+        if !self.engine.is_draining() {
+            return false;
+        }
+        if self.engine.live_calls() == 0 {
+            self.leave_at.get_or_insert(now + LAST_WORDS_MAX);
+        }
         let over = self.leave_at.is_some_and(|at| at <= now);
-        ending && (over || (self.engine.is_idle() && self.commands.is_empty()))
+        over || (self.engine.is_idle() && self.commands.is_empty())
     }
 }
 
@@ -308,5 +337,8 @@ fn watch(poll: &OwnedFd, source: impl std::os::fd::AsFd, token: u64) -> io::Resu
 fn timespec(duration: Duration) -> Timespec {
     // Rounded up to the microsecond: a wait that ends too early would spin.
     let nanos = duration.as_nanos().div_ceil(1_000) * 1_000;
-    Timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 }
+    Timespec {
+        tv_sec: (nanos / 1_000_000_000) as i64,
+        tv_nsec: (nanos % 1_000_000_000) as i64,
+    }
 }

@@ -46,7 +46,10 @@ impl MediaThreads {
     ) -> io::Result<(MediaThreads, Vec<PortPair>)> {
         let count = media.threads.max(1);
         let bound = sockets::bind_all(media, count);
-        let pairs: Vec<PortPair> = bound.iter().flat_map(|pairs| pairs.keys().copied()).collect();
+        let pairs: Vec<PortPair> = bound
+            .iter()
+            .flat_map(|pairs| pairs.keys().copied())
+            .collect();
         let (out, facts) = sync_channel(MEDIA_FACTS_MAX);
         let facts_ready = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let mut threads = Vec::new();
@@ -54,7 +57,14 @@ impl MediaThreads {
             let out = FactsOut::new(out.clone(), Arc::clone(&facts_ready));
             threads.push(Handle::start(index, ports, out, Arc::clone(&prompts))?);
         }
-        Ok((MediaThreads { threads, facts, facts_ready }, pairs))
+        Ok((
+            MediaThreads {
+                threads,
+                facts,
+                facts_ready,
+            },
+            pairs,
+        ))
     }
 
     /// Hands a command to a thread.
@@ -62,11 +72,16 @@ impl MediaThreads {
     /// # Errors
     /// The ring is full: the command comes back, to be handed over again.
     pub fn send(&self, thread: u16, command: Command) -> Result<(), Command> {
-        let Some(handle) = self.threads.get(usize::from(thread)) else { return Ok(()) };
-        handle.commands.try_send(command).map_err(|error| match error {
-            std::sync::mpsc::TrySendError::Full(command)
-            | std::sync::mpsc::TrySendError::Disconnected(command) => command,
-        })?;
+        let Some(handle) = self.threads.get(usize::from(thread)) else {
+            return Ok(());
+        };
+        handle
+            .commands
+            .try_send(command)
+            .map_err(|error| match error {
+                std::sync::mpsc::TrySendError::Full(command)
+                | std::sync::mpsc::TrySendError::Disconnected(command) => command,
+            })?;
         ring(&handle.wake);
         Ok(())
     }
@@ -93,7 +108,12 @@ impl MediaThreads {
 
     /// Ends the threads; sockets are closed.
     pub fn stop(&mut self) {
-        for Handle { commands, wake, thread } in self.threads.drain(..) {
+        for Handle {
+            commands,
+            wake,
+            thread,
+        } in self.threads.drain(..)
+        {
             drop(commands);
             ring(&wake);
             if thread.join().is_err() {
@@ -116,8 +136,14 @@ impl Handle {
         let index = u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
         // Made on its own thread: a VAD is not Send.
         let run = move || MediaThread::new(index, ports, inbox, bell, out, prompts, poll).run();
-        let thread = std::thread::Builder::new().name(format!("media-{index}")).spawn(run)?;
-        Ok(Handle { commands, wake, thread })
+        let thread = std::thread::Builder::new()
+            .name(format!("media-{index}"))
+            .spawn(run)?;
+        Ok(Handle {
+            commands,
+            wake,
+            thread,
+        })
     }
 }
 

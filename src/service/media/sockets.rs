@@ -49,7 +49,12 @@ pub(super) fn bind_all(media: &Media, threads: u16) -> Vec<Ports> {
             Err(_) => taken += 1,
         }
     }
-    tracing::info!(pairs = bound, taken, calls = bound / 2, "RTP ports are bound");
+    tracing::info!(
+        pairs = bound,
+        taken,
+        calls = bound / 2,
+        "RTP ports are bound"
+    );
     if u64::from(wanted) > wanted_now {
         tracing::warn!(
             range = wanted,
@@ -62,12 +67,19 @@ pub(super) fn bind_all(media: &Media, threads: u16) -> Vec<Ports> {
 
 fn bind_pair(address: IpAddr, rtp: u16) -> io::Result<Pair> {
     let rtcp = rtp + 1;
-    Ok(Pair { rtp: bind(address, rtp)?, rtcp: bind(address, rtcp)? })
+    Ok(Pair {
+        rtp: bind(address, rtp)?,
+        rtcp: bind(address, rtcp)?,
+    })
 }
 
 fn bind(ip: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(ip, port);
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
         socket.set_tclass_v6(TOS_EF)?;
@@ -84,7 +96,10 @@ fn bind(ip: IpAddr, port: u16) -> io::Result<UdpSocket> {
 fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum;
-    let raised = Rlimit { current: hard, maximum: hard };
+    let raised = Rlimit {
+        current: hard,
+        maximum: hard,
+    };
     if limit.current != hard && setrlimit(Resource::Nofile, raised).is_ok() {
         return hard.unwrap_or(u64::MAX);
     }

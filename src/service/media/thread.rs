@@ -39,7 +39,12 @@ pub(super) struct FactsOut {
 
 impl FactsOut {
     pub(super) fn new(out: SyncSender<(CallKey, Fact)>, bell: Arc<OwnedFd>) -> FactsOut {
-        FactsOut { out, bell, stuck: None, rang: false }
+        FactsOut {
+            out,
+            bell,
+            stuck: None,
+            rang: false,
+        }
     }
 
     /// Whether there is room for one more.
@@ -171,14 +176,21 @@ impl MediaThread {
             None => IDLE,
         };
         let nanos = wait.subsec_nanos();
-        Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(nanos) }
+        Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: i64::from(nanos),
+        }
     }
 
     fn take_commands(&mut self) -> bool {
         let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
         loop {
             match self.inbox.try_recv() {
-                Ok(Command::Open { call, ports, origin }) => self.open(call, ports, origin),
+                Ok(Command::Open {
+                    call,
+                    ports,
+                    origin,
+                }) => self.open(call, ports, origin),
                 Ok(command) => self.command(&command),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
@@ -187,7 +199,10 @@ impl MediaThread {
     }
 
     fn open(&mut self, call: CallKey, ports: [u16; 2], origins: [RtpOrigin; 2]) {
-        let pairs = ports.map(|rtp| PortPair { thread: self.index, rtp });
+        let pairs = ports.map(|rtp| PortPair {
+            thread: self.index,
+            rtp,
+        });
         if !pairs.iter().all(|pair| self.ports.contains_key(pair)) {
             tracing::error!("a call was opened on ports that this thread has not bound");
             return;
@@ -204,12 +219,19 @@ impl MediaThread {
         let vads = [WebRtcVad::new(), WebRtcVad::new()];
         let anchor = Anchor::new(clock::now(), origins, vads, Arc::clone(&self.prompts));
         self.by_call.insert(call, slot);
-        self.slots[slot] = Some(Box::new(Slot { call, pairs, anchor, due: None }));
+        self.slots[slot] = Some(Box::new(Slot {
+            call,
+            pairs,
+            anchor,
+            due: None,
+        }));
         self.settle(slot);
     }
 
     fn command(&mut self, command: &Command) {
-        let Some(&slot) = self.by_call.get(&command.call()) else { return };
+        let Some(&slot) = self.by_call.get(&command.call()) else {
+            return;
+        };
         if let Some(held) = &mut self.slots[slot] {
             held.anchor.on_command(clock::now(), command);
         }
@@ -219,8 +241,12 @@ impl MediaThread {
     /// Reads a socket that is ready, and sends on what its call lets through.
     fn read(&mut self, token: u64) {
         let (slot, leg, is_rtcp) = parts_of(token);
-        let Some(Some(held)) = self.slots.get_mut(slot) else { return };
-        let Some(pair) = self.ports.get(&held.pairs[leg.index()]) else { return };
+        let Some(Some(held)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let Some(pair) = self.ports.get(&held.pairs[leg.index()]) else {
+            return;
+        };
         let socket = if is_rtcp { &pair.rtcp } else { &pair.rtp };
         for _ in 0..BATCH {
             let (length, from) = match socket.recv_from(&mut self.buffer) {
@@ -258,7 +284,9 @@ impl MediaThread {
 
     /// After any input of a call: what it wants to send, to tell, and when it wants to be woken.
     fn settle(&mut self, slot: usize) {
-        let Some(held) = &mut self.slots[slot] else { return };
+        let Some(held) = &mut self.slots[slot] else {
+            return;
+        };
         let now = clock::now();
         while let Some(frame) = held.anchor.poll_transmit(now, &mut self.buffer) {
             if let Some(pair) = self.ports.get(&held.pairs[frame.leg.index()]) {
@@ -282,12 +310,16 @@ impl MediaThread {
 
     /// Tells a call's facts as far as there is room; a closed one that has told all is let go.
     fn tell(&mut self, slot: usize) -> bool {
-        let Some(held) = &mut self.slots[slot] else { return true };
+        let Some(held) = &mut self.slots[slot] else {
+            return true;
+        };
         loop {
             if !self.out.has_room() {
                 return false;
             }
-            let Some(fact) = held.anchor.poll_fact() else { break };
+            let Some(fact) = held.anchor.poll_fact() else {
+                break;
+            };
             self.out.put(held.call, fact);
         }
         if held.anchor.is_closed() {
@@ -298,7 +330,9 @@ impl MediaThread {
 
     fn tell_waiting(&mut self) {
         for _ in 0..self.untold.len() {
-            let Some(slot) = self.untold.pop_front() else { return };
+            let Some(slot) = self.untold.pop_front() else {
+                return;
+            };
             if !self.tell(slot) {
                 self.untold.push_back(slot);
                 return;
@@ -307,7 +341,9 @@ impl MediaThread {
     }
 
     fn close(&mut self, slot: usize) {
-        let Some(held) = self.slots[slot].take() else { return };
+        let Some(held) = self.slots[slot].take() else {
+            return;
+        };
         if let Some(due) = held.due {
             self.deadlines.remove(&(due, slot));
         }

@@ -33,12 +33,19 @@ impl SipSockets {
                 source,
             })
         };
-        sip.listen.iter().map(bind).collect::<Result<_, _>>().map(SipSockets)
+        sip.listen
+            .iter()
+            .map(bind)
+            .collect::<Result<_, _>>()
+            .map(SipSockets)
     }
 
     /// What they are bound to.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.0
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
     }
 
     /// The same as the engine wants it: with the address that peers are told.
@@ -48,7 +55,11 @@ impl SipSockets {
             _ => bound,
         };
         let all = self.addresses().into_iter();
-        all.map(|bound| Listener { bound, advertised: told(bound) }).collect()
+        all.map(|bound| Listener {
+            bound,
+            advertised: told(bound),
+        })
+        .collect()
     }
 
     /// The sockets, for a poll.
@@ -57,11 +68,7 @@ impl SipSockets {
     }
 
     /// Reads one datagram of a socket; `None` when there is none.
-    pub fn receive<'a>(
-        &self,
-        listener: u16,
-        buffer: &'a mut [u8],
-    ) -> Option<(Path, &'a [u8])> {
+    pub fn receive<'a>(&self, listener: u16, buffer: &'a mut [u8]) -> Option<(Path, &'a [u8])> {
         let socket = self.0.get(usize::from(listener))?;
         loop {
             match socket.recv_from(buffer) {
@@ -81,7 +88,10 @@ impl SipSockets {
     /// # Errors
     /// The network cannot be reached from here.
     pub fn send(&self, path: Path, bytes: &[u8]) -> io::Result<()> {
-        let socket = self.0.get(usize::from(path.listener)).ok_or(ErrorKind::NotFound)?;
+        let socket = self
+            .0
+            .get(usize::from(path.listener))
+            .ok_or(ErrorKind::NotFound)?;
         match socket.send_to(bytes, path.remote) {
             Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
@@ -92,11 +102,18 @@ impl SipSockets {
 /// Whether the next datagram may go through all the same.
 fn is_passing(error: &io::Error) -> bool {
     let kind = error.kind();
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionRefused)
+    matches!(
+        kind,
+        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionRefused
+    )
 }
 
 fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
         socket.set_tclass_v6(TOS_CS3)?;
