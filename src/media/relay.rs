@@ -4,8 +4,8 @@
 //! It decides sequence number, time stamp and marker of every packet that leaves:
 //! - one SSRC; a gap of the source stays a gap, all else goes on by one, over splices too;
 //! - packets that were overtaken keep their relative number; one from before a splice is refused;
-//! - a time stamp is elapsed media time: the source's steps count as long as they agree with the
-//!   clock, so that a wrong or restarted source cannot carry the receiver away.
+//! - a time stamp is elapsed media time: at a splice by the clock, from then on by the source's own
+//!   steps (jitter is no reason to change them), unless it has begun to count anew.
 //!
 //! It never sees a payload. Source: RFC 3550 §5.1, RFC 3551 §4.1 (marker), RFC 4733 §2.2 (an
 //! event's time stamp is its beginning).
@@ -16,16 +16,14 @@ use crate::media::stats::REORDER_WINDOW;
 use crate::media::{FRAME_TICKS, ticks};
 use std::time::Duration;
 
-/// How far time stamps may be from the clock before they are set anew: one frame.
-const TOLERANCE_TICKS: i32 = FRAME_TICKS as i32;
+/// How far from the clock a source's own time stamps are still believed: 2 s. A packet that the network held up
+/// for less was sampled when its stamp says, and a receiver's jitter buffer counts on that; a
+/// source that is farther off has begun to count anew.
+const BELIEVED_TICKS: i32 = 16_000;
 
-/// How far ahead of the clock a new segment may begin. The other half of the tolerance is for the
-/// jitter of what follows.
-const SPLICE_AHEAD_MAX_TICKS: i32 = TOLERANCE_TICKS / 2;
-
-/// How far behind the clock the first packet of an event that comes may say that it began: the
-/// packets before it may be lost.
-const EVENT_LAG_TICKS: i32 = 10 * FRAME_TICKS as i32;
+/// How far ahead of the clock a new segment may begin: half a frame. The other half of what a receiver
+/// may see is for the jitter of what follows.
+const SPLICE_AHEAD_MAX_TICKS: i32 = FRAME_TICKS as i32 / 2;
 
 /// First values of the stream (RFC 3550 §5.1: random).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +241,7 @@ impl Outgoing {
         let later = self
             .sent
             .is_none_or(|sent| ahead(mapped, sent.timestamp) > 0);
-        if segment.audio_seen && later && drift.abs() <= TOLERANCE_TICKS {
+        if segment.audio_seen && later && drift.abs() <= BELIEVED_TICKS {
             return mapped;
         }
         segment.audio_seen = true;
@@ -263,7 +261,7 @@ impl Outgoing {
         }
         let mapped = packet.timestamp.wrapping_add(segment.timestamp_offset);
         let drift = ahead(mapped, self.clock(now));
-        let ours = if (-EVENT_LAG_TICKS..=TOLERANCE_TICKS).contains(&drift) {
+        let ours = if drift.abs() <= BELIEVED_TICKS {
             mapped
         } else {
             self.anchor(now)
@@ -454,16 +452,20 @@ mod tests {
     }
 
     #[test]
-    fn time_stamps_follow_the_source_while_it_agrees_with_the_clock() {
+    fn time_stamps_follow_the_source_until_it_counts_anew() {
         let mut out = Outgoing::new(ORIGIN);
         out.relay(at(0), &audio(1, 0));
-        assert_eq!(media(sent(out.relay(at(38), &audio(2, 160)))), 160);
-        // 30 ms later than its time stamp says: the clock decides.
-        assert_eq!(media(sent(out.relay(at(70), &audio(3, 320)))), 560);
-        // And goes on from there.
-        assert_eq!(media(sent(out.relay(at(90), &audio(4, 480)))), 720);
+        // Held up by 75 ms, and then all at once: the stamps say when it was sampled.
+        for (sequence, timestamp) in [(2, 160), (3, 320), (4, 480), (5, 640)] {
+            let slot = sent(out.relay(at(95), &audio(sequence, timestamp)));
+            assert_eq!(media(slot), timestamp);
+        }
+        assert_eq!(media(sent(out.relay(at(100), &audio(6, 800)))), 800);
+        // It counts anew: the clock decides, and its steps go on from there.
+        assert_eq!(media(sent(out.relay(at(120), &audio(7, 900_000)))), 960);
+        assert_eq!(media(sent(out.relay(at(140), &audio(8, 900_160)))), 1_120);
         // A source whose stamps stand still moves on by frames.
-        assert_eq!(media(sent(out.relay(at(95), &audio(5, 480)))), 880);
+        assert_eq!(media(sent(out.relay(at(145), &audio(9, 900_160)))), 1_280);
     }
 
     #[test]
