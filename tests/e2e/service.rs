@@ -211,7 +211,7 @@ impl Service {
 /// What `qingjiang calls --json` prints: one array, or one object after another.
 fn read_records(store: &Path) -> Vec<Value> {
     let output = Command::new(QINGJIANG)
-        .args(["calls", "--json", "--store"])
+        .args(["calls", "--json", "--limit", "10000", "--store"])
         .arg(store)
         .output()
         .expect("qingjiang calls");
