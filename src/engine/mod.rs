@@ -18,7 +18,7 @@ use crate::call::prompts::PromptNames;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, SipKind};
-use crate::sip::dialog::DialogKey;
+use crate::sip::dialog::{DialogKey, answer};
 use crate::sip::transaction::{Arrival, Path, TxId, response_address};
 use crate::sip::wire::{self, Message, Method, PeerFault, Start};
 use serde::{Deserialize, Serialize};
@@ -240,8 +240,12 @@ impl Engine {
         let Some(status) = fault.status().filter(|_| can_be_answered) else {
             return;
         };
+        // An answer without a Via could not be matched by anybody.
+        if request.headers.first("Via").is_none() {
+            return;
+        }
         let remote = response_address(request, path.remote);
-        let response = request.reply(status, None);
+        let response = answer(request, status, &self.desk.random.token());
         self.desk
             .transactions
             .send(Path { remote, ..path }, response.to_bytes());

@@ -1,6 +1,6 @@
 //! Quoted strings, angle brackets and separators (RFC 3261 §25.1).
 
-use super::text::{trim, with_syntax};
+use super::text::{self, escaped_byte, trim, with_syntax};
 
 /// Parts between separators that are neither in a quoted string nor in angle brackets, without blanks around them.
 /// An open quote or bracket runs to the end.
@@ -29,8 +29,8 @@ pub fn split(text: &str, separator: char) -> Vec<&str> {
 }
 
 /// A text that starts with a quoted string: what the string says, and what is behind it. `None` if it does not end.
-pub fn unquote(text: &str) -> Option<(String, &str)> {
-    let inner = text.strip_prefix('"')?;
+pub fn unquote(quoted: &str) -> Option<(String, &str)> {
+    let inner = quoted.strip_prefix('"')?;
     let mut said = String::with_capacity(inner.len());
     let mut escaped = false;
     for (at, character, syntax) in with_syntax(inner) {
@@ -39,7 +39,13 @@ pub fn unquote(text: &str) -> Option<(String, &str)> {
                 escaped = true;
                 continue;
             }
-            '"' if syntax && !escaped => return Some((said, inner.get(at + 1..)?)),
+            // A backslash may have parted bytes that are one character of UTF-8.
+            '"' if syntax && !escaped => {
+                return Some((
+                    text::read(&text::bytes(&said)).into_owned(),
+                    inner.get(at + 1..)?,
+                ));
+            }
             _ => said.push(character),
         }
         escaped = false;
@@ -47,14 +53,19 @@ pub fn unquote(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The quoted string that says this.
+/// The quoted string that says this. Half a GBK character would take a backslash behind it along: behind one, a
+/// control character is written bare and a quote behind a space.
 pub fn quote(said: &str) -> String {
     let mut text = String::with_capacity(said.len() + 2);
+    let mut half = false;
     text.push('"');
     for (_, character, syntax) in with_syntax(said) {
-        if syntax && (matches!(character, '"' | '\\') || character.is_ascii_control()) {
+        if syntax && matches!(character, '"' | '\\') {
+            text.push_str(if half { " \\" } else { "\\" });
+        } else if syntax && character.is_ascii_control() && !half {
             text.push('\\');
         }
+        half = syntax && escaped_byte(character).is_some();
         text.push(character);
     }
     text.push('"');
@@ -102,9 +113,27 @@ mod tests {
 
     #[test]
     fn a_gbk_name_that_ends_in_a_backslash_byte_is_quoted_as_it_was() {
-        let name = super::super::text::read(b"\"\xd5\x5c\" x").into_owned();
+        let name = text::read(b"\"\xd5\x5c\" x").into_owned();
         let (said, rest) = unquote(&name).expect("a closed quote");
         assert_eq!((quote(&said) + rest).as_str(), name);
+    }
+
+    #[test]
+    fn half_a_gbk_character_takes_no_escape_along() {
+        let control = text::read(b"Zo\xeb\x07").into_owned();
+        let quoted = quote(&control);
+        assert_eq!(unquote(&quoted), Some((control, "")));
+        let open = text::read(b"Zo\xeb\"").into_owned();
+        let quoted = quote(&open);
+        let (said, behind) = unquote(&quoted).expect("a closed quote");
+        assert_eq!((said.replace(' ', ""), behind), (open, ""));
+    }
+
+    #[test]
+    fn bytes_that_a_backslash_parted_are_one_text() {
+        let parted = text::read(b"\"\x80\xd5\\\x80\"").into_owned();
+        let joined = text::read(b"\x80\xd5\x80").into_owned();
+        assert_eq!(unquote(&parted), Some((joined, "")));
     }
 
     #[test]

@@ -81,7 +81,8 @@ pub fn write_line(text: &str, out: &mut Vec<u8>) {
 
 /// A value as it is kept: without blanks around it, a CR or LF in it as a space.
 pub fn clean(value: &str) -> String {
-    trim(value).replace(['\r', '\n'], " ")
+    let line_ends_too = [' ', '\t', '\r', '\n'];
+    value.trim_matches(line_ends_too).replace(['\r', '\n'], " ")
 }
 
 /// Without SP and HT around it. Other white space, such as U+3000, is text.
@@ -132,6 +133,11 @@ mod tests {
         let mut out = Vec::new();
         write_line("a\r\nVia: x\u{10ff0a}y", &mut out);
         assert_eq!(out, b"a  Via: x y");
+    }
+
+    #[test]
+    fn a_kept_value_has_no_blank_at_its_ends() {
+        assert_eq!(clean(" \t\r a\r\nb\n "), "a  b");
     }
 
     #[test]
