@@ -7,10 +7,21 @@ use super::{Call, Phase};
 use crate::base::limits::ENDING_MAX;
 use crate::base::time::Instant;
 use crate::hotline::record::{AttemptOutcome, EndedBy};
+use crate::sip::dialog::answer;
+use crate::sip::transaction::TxId;
+use crate::sip::wire::Message;
 
 impl Call {
+    /// The caller's CANCEL: answered with the tag of the INVITE's own answers (RFC 3261 §9.2). After a final
+    /// response it changes nothing.
+    pub fn on_cancel(&mut self, desk: &mut Desk, now: Instant, tx: TxId, cancel: &Message) {
+        let response = answer(cancel, 200, &self.caller.key().local_tag);
+        desk.respond(now, tx, response);
+        self.abandon(desk, now);
+    }
+
     /// The caller gave up before an answer (CANCEL, or BYE on the early dialog): 487, and the target is cancelled.
-    pub fn abandon(&mut self, desk: &mut Desk, now: Instant) {
+    pub(super) fn abandon(&mut self, desk: &mut Desk, now: Instant) {
         if !matches!(self.phase, Phase::Hunting) {
             return;
         }

@@ -9,15 +9,16 @@ mod admission;
 mod requests;
 
 use crate::base::ids::CallKey;
+use crate::base::limits::RETRY_AFTER_SECONDS;
 use crate::base::random::Random;
 use crate::base::time::Instant;
 use crate::call::attempt;
-use crate::call::desk::{Action, CallTimer, Desk, Listener};
+use crate::call::desk::{Action, CallTimer, Desk, Listener, PRODUCT};
 use crate::call::doors::{Fact, PortPair};
 use crate::call::prompts::PromptNames;
 use crate::call::{Call, Doing};
 use crate::config::Config;
-use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, SipKind};
+use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
 use crate::sip::dialog::{DialogKey, answer};
 use crate::sip::transaction::{Arrival, Path, TxId, response_address};
 use crate::sip::wire::{self, Message, Method, PeerFault, Start};
@@ -217,11 +218,10 @@ impl Engine {
             .figures
             .sip_message(Direction::In, kind_of(&message));
         if self.desk.transactions.is_full() && opens_something(&message) {
-            let busy = message.reply(503, None);
-            let remote = response_address(&message, path.remote);
-            self.desk
-                .transactions
-                .send(Path { remote, ..path }, busy.to_bytes());
+            let mut busy = self.answer_without_transaction(&message, 503);
+            busy.headers
+                .push("Retry-After", &RETRY_AFTER_SECONDS.to_string());
+            self.send_without_transaction(path, &message, &busy);
             return;
         }
         match self.desk.transactions.on_message(now, path, message) {
@@ -240,23 +240,34 @@ impl Engine {
         let Some(status) = fault.status().filter(|_| can_be_answered) else {
             return;
         };
-        // An answer without a Via could not be matched by anybody.
-        if request.headers.first("Via").is_none() {
-            return;
+        if request.method() == Some(&Method::Invite) {
+            self.desk.figures.refused(Refusal::BadRequest);
         }
+        let response = self.answer_without_transaction(request, status);
+        self.send_without_transaction(path, request, &response);
+    }
+
+    fn answer_without_transaction(&mut self, request: &Message, status: u16) -> Message {
+        let mut response = answer(request, status, &self.desk.random.token());
+        response.headers.push("Server", PRODUCT);
+        response
+    }
+
+    fn send_without_transaction(&mut self, path: Path, request: &Message, response: &Message) {
         let remote = response_address(request, path.remote);
-        let response = answer(request, status, &self.desk.random.token());
-        self.desk
-            .transactions
-            .send(Path { remote, ..path }, response.to_bytes());
+        let path = Path { remote, ..path };
+        self.desk.transactions.send(path, response.to_bytes());
     }
 
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
         match arrival {
             Arrival::Request { tx, path, message } => self.on_request(now, tx, path, message),
-            Arrival::Cancelled { invite } => {
-                self.with_owner(invite, |call, desk| call.abandon(desk, now));
-            }
+            Arrival::Cancel {
+                tx,
+                message,
+                invite,
+            } => self.on_cancel(now, tx, &message, invite),
+            Arrival::Merged { tx, message } => self.reply(now, tx, &message, 482, &[]),
             Arrival::Ack { message } => {
                 if let Some(key) = DialogKey::of_request(&message)
                     && let Some(&(call, _)) = self.desk.dialogs.get(&key)

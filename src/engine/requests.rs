@@ -31,6 +31,24 @@ impl Engine {
         });
     }
 
+    /// A CANCEL is answered at once; the INVITE that it is about gets its 487 if it still can (RFC 3261 §9.2).
+    pub(super) fn on_cancel(
+        &mut self,
+        now: Instant,
+        tx: TxId,
+        cancel: &Message,
+        invite: Option<TxId>,
+    ) {
+        let Some(invite) = invite else {
+            return self.reply(now, tx, cancel, 481, &[]);
+        };
+        let owned = self.with_owner(invite, |call, desk| call.on_cancel(desk, now, tx, cancel));
+        if !owned {
+            // The INVITE was refused before it became a call.
+            self.reply(now, tx, cancel, 200, &[]);
+        }
+    }
+
     /// A request outside of any dialog.
     fn on_new_request(&mut self, now: Instant, tx: TxId, path: Path, request: Message) {
         let source = path.remote.ip();
@@ -168,7 +186,7 @@ impl Engine {
         self.reply(now, tx, request, refused.status, header.as_slice());
     }
 
-    fn reply(
+    pub(super) fn reply(
         &mut self,
         now: Instant,
         tx: TxId,

@@ -65,10 +65,21 @@ pub enum Arrival {
         /// The request.
         message: Message,
     },
-    /// A CANCEL was matched and answered 200; the INVITE is still to be answered 487.
-    Cancelled {
-        /// The INVITE's transaction.
-        invite: TxId,
+    /// A CANCEL, to be answered: 200 if it found its INVITE, else 481 (RFC 3261 §9.2).
+    Cancel {
+        /// The CANCEL's transaction.
+        tx: TxId,
+        /// The CANCEL.
+        message: Message,
+        /// The INVITE that it is about; it may have had its final response.
+        invite: Option<TxId>,
+    },
+    /// A request that came before over another way, to be answered 482 (RFC 3261 §8.2.2.2).
+    Merged {
+        /// The new server transaction.
+        tx: TxId,
+        /// The request.
+        message: Message,
     },
     /// An ACK that belongs to no transaction: the one of a 2xx.
     Ack {
@@ -173,15 +184,13 @@ impl Transactions {
             return Ok(Some(Arrival::Ack { message }));
         }
         if message.method() == Some(&Method::Cancel) {
-            return self.on_cancel(now, path, message);
+            return self.on_cancel(path, message).map(Some);
         }
         let origin = Origin::of(&message)?;
         let merged = message.to()?.tag().is_none() && self.origins.contains_key(&origin);
         let tx = self.open_server(path, message.clone(), key);
         if merged {
-            // RFC 3261 §8.2.2.2: the same request over another way.
-            self.respond(now, tx, &message.reply(482, None));
-            return Ok(None);
+            return Ok(Some(Arrival::Merged { tx, message }));
         }
         self.origins.insert(origin, tx);
         Ok(Some(Arrival::Request { tx, path, message }))
@@ -211,14 +220,9 @@ impl Transactions {
         None
     }
 
-    /// RFC 3261 §9.2: a CANCEL is answered at once; it is about the INVITE of the same branch, or, when
-    /// something on the way changed that, of the same Call-ID, From tag and CSeq.
-    fn on_cancel(
-        &mut self,
-        now: Instant,
-        path: Path,
-        message: Message,
-    ) -> Result<Option<Arrival>, PeerFault> {
+    /// RFC 3261 §9.2: a CANCEL is about the INVITE of the same branch, or, when something on the way
+    /// changed that, of the same Call-ID, From tag and CSeq.
+    fn on_cancel(&mut self, path: Path, message: Message) -> Result<Arrival, PeerFault> {
         let by_branch = self
             .servers
             .get(&ServerKey::of_cancelled(&message)?)
@@ -233,11 +237,11 @@ impl Transactions {
             });
         let key = ServerKey::of(&message)?;
         let tx = self.open_server(path, message.clone(), key);
-        let status = if invite.is_some() { 200 } else { 481 };
-        self.respond(now, tx, &message.reply(status, None));
-        Ok(invite
-            .filter(|tx| self.awaits_final(*tx))
-            .map(|invite| Arrival::Cancelled { invite }))
+        Ok(Arrival::Cancel {
+            tx,
+            message,
+            invite,
+        })
     }
 
     fn on_response(&mut self, now: Instant, path: Path, message: Message) -> Option<Arrival> {
