@@ -103,23 +103,22 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::settings;
     use super::*;
     use socket2::SockRef;
 
     #[test]
     fn pairs_are_even_and_odd_marked_and_no_more_than_allowed() {
-        let settings = Media {
-            address: IpAddr::from([127, 0, 0, 1]),
-            ports: (28_001, 28_040),
-            threads: 1,
-        };
+        let mut settings = settings(1);
+        settings.ports.0 += 1;
+        let (first, last) = settings.ports;
         let pairs = bind_range(&settings, 3).unwrap();
         assert_eq!(pairs.len(), 3);
         for pair in &pairs {
             assert_eq!(pair.port % 2, 0);
             assert_eq!(pair.rtp.local_addr().unwrap().port(), pair.port);
             assert_eq!(pair.rtcp.local_addr().unwrap().port(), pair.port + 1);
-            assert!(pair.port > 28_001 && pair.port < 28_040);
+            assert!(pair.port > first && pair.port < last);
             assert_eq!(SockRef::from(&pair.rtp).tos_v4().unwrap(), DSCP_EF);
         }
         assert!(pairs_allowed() > 100);
@@ -129,8 +128,7 @@ mod tests {
     fn an_address_that_is_not_ours_is_an_error() {
         let settings = Media {
             address: IpAddr::from([192, 0, 2, 1]),
-            ports: (28_100, 28_140),
-            threads: 1,
+            ..settings(1)
         };
         let error = bind_range(&settings, 3).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);

@@ -23,12 +23,13 @@ const ORIGIN: RtpOrigin = RtpOrigin {
     timestamp: 1,
 };
 
-/// Tests run side by side, in this process and in others: each takes ports of its own.
-fn settings(threads: u16) -> Media {
+/// Tests run side by side, in this process and in others: each takes twelve ports of its own, below
+/// those that the system gives out and those that a shipped configuration names.
+pub(super) fn settings(threads: u16) -> Media {
     static NEXT: Mutex<u16> = Mutex::new(0);
     let mut next = NEXT.lock().unwrap();
     *next += 1;
-    let base = 20_000 + (std::process::id() % 80) as u16 * 100 + *next * 12;
+    let base = 12_000 + (std::process::id() % 80) as u16 * 100 + *next * 12;
     Media {
         address: LOCAL,
         ports: (base, base + 11),
@@ -317,6 +318,27 @@ fn a_call_is_relayed_and_a_prompt_plays_at_its_pace() {
     assert_eq!(*how, PromptEnd::Completed);
 }
 
+/// The deadlines alone must drive it: that is how a caller who sends nothing is treated.
+#[test]
+fn a_prompt_plays_at_its_pace_though_nobody_sends() {
+    let library = library();
+    let media = MediaThreads::start(&settings(1), library.clone()).unwrap();
+    let mut call = Call::open(media);
+    call.play(&library, "silent-connected");
+    let end = clock::now() + Duration::from_secs(9);
+    while !prompt_ended(&call.facts) && clock::now() < end {
+        call.pause();
+        call.facts.extend(call.media.facts().map(|(_, fact)| fact));
+    }
+    call.close();
+    let index = library.find("zh-female", "silent-connected").unwrap();
+    for peer in &call.peers {
+        let got = peer.got.lock().unwrap();
+        assert_eq!(got.len(), library.frames(index).len());
+        check_pace(&got);
+    }
+}
+
 #[test]
 fn real_speech_of_the_caller_stops_a_prompt() {
     let library = library();
@@ -400,17 +422,22 @@ fn what_lay_in_the_sockets_before_the_call_is_thrown_away() {
     let leg = Leg::Caller;
     let origin = [ORIGIN; 2];
     let call = CALL;
-    for command in [
-        Command::Open {
-            call,
-            ports,
-            origin,
-        },
-        Command::Update { call, leg, stream },
-        Command::Close { call },
-    ] {
-        media.send(1, command).unwrap();
-    }
+    media
+        .send(
+            1,
+            Command::Open {
+                call,
+                ports,
+                origin,
+            },
+        )
+        .unwrap();
+    media
+        .send(1, Command::Update { call, leg, stream })
+        .unwrap();
+    // Long enough for what was left to be taken in.
+    std::thread::sleep(5 * FRAME);
+    media.send(1, Command::Close { call }).unwrap();
     let mut reports = Vec::new();
     let end = clock::now() + Duration::from_secs(5);
     loop {
