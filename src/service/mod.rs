@@ -20,10 +20,11 @@ pub mod world;
 
 use crate::base::random::Random;
 use crate::call::prompts::PromptNames;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::engine::{Engine, Input, Settings};
 use crate::media::prompt::PromptLibrary;
 use control::{Control, Order};
+use media::MediaThreads;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{StoreError, StoreHandle};
@@ -65,7 +66,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// A prompt cannot be loaded.
     #[error("{0}")]
-    Prompts(String),
+    Prompts(#[from] prompts::PromptProblems),
 }
 
 impl StartError {
@@ -93,19 +94,9 @@ impl Service {
     /// What is missing, in words for an operator; nothing is left running.
     pub fn start(config: Config) -> Result<Service, StartError> {
         let sockets = SipSockets::bind(&config.sip)?;
-        let library = Arc::new(prompts::load(&config.prompts).map_err(StartError::Prompts)?);
+        let library = Arc::new(prompts::load(&config.prompts)?);
         let store = StoreHandle::open(&config.store.path)?;
-        let (media, bound) = media::MediaThreads::start(&config.media, Arc::clone(&library))
-            .map_err(StartError::Media)?;
-        if bound.len() < 2 {
-            let (first, last) = config.media.ports;
-            let address = config.media.address;
-            return Err(StartError::NoMediaPorts {
-                address,
-                first,
-                last,
-            });
-        }
+        let media = start_media(&config.media, &library)?;
         let mut engine = Engine::new(Settings {
             listeners: sockets.listeners(config.sip.advertise),
             media_address: config.sip.advertise.unwrap_or(config.media.address),
@@ -113,7 +104,7 @@ impl Service {
             random: Random::from_seed(seed()?),
             config: config.clone(),
         });
-        engine.handle(clock::now(), Input::Ports(bound));
+        engine.handle(clock::now(), Input::Ports(media.bound().to_vec()));
         let published = Arc::new(Published::new(Snapshot {
             figures: engine.figures().clone(),
             gauges: engine.gauges(clock::now()),
@@ -172,6 +163,25 @@ impl Service {
             web.stop();
         }
         ended
+    }
+}
+
+fn start_media(
+    media: &config::Media,
+    library: &Arc<PromptLibrary>,
+) -> Result<MediaThreads, StartError> {
+    let (first, last) = media.ports;
+    let address = media.address;
+    let none = StartError::NoMediaPorts {
+        address,
+        first,
+        last,
+    };
+    match MediaThreads::start(media, Arc::clone(library)) {
+        Ok(threads) if threads.bound().len() >= 2 => Ok(threads),
+        Ok(_) => Err(none),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(none),
+        Err(error) => Err(StartError::Media(error)),
     }
 }
 

@@ -1,105 +1,184 @@
-//! Loading the prompts: those built into the program, and over them those of `prompts.path`.
+//! Prompts from the binary and from the configured folder.
+//!
+//! A file of the folder is taken before the embedded one of the same voice and id.
 
-use crate::config::{Prompts, VOICES};
-use crate::media::prompt::PromptLibrary;
-use rust_embed::RustEmbed;
+use std::fmt;
 use std::path::Path;
 
-/// Built in: `<voice>/<id>.wav`.
+use rust_embed::RustEmbed;
+
+use crate::config::Prompts;
+use crate::media::prompt::{NotAPrompt, PROMPT_FRAMES_MAX, PromptLibrary};
+
+/// Longest file that is read: two minutes, and as much again for chunks that are not sound.
+const FILE_BYTES_MAX: u64 = 2 * (PROMPT_FRAMES_MAX as u64) * 320;
+
 #[derive(RustEmbed)]
 #[folder = "config/prompts"]
 struct Embedded;
 
-/// Voice and id of all prompts that are built in.
-pub fn embedded_prompt_names() -> Vec<(String, String)> {
-    Embedded::iter().filter_map(|path| name_of(&path)).collect()
+/// All that is wrong with the prompts, one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptProblems(pub Vec<String>);
+
+impl fmt::Display for PromptProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
 }
 
-/// Loads all prompts.
-///
-/// # Errors
-/// A file that is no 8 kHz mono 16-bit WAV, or cannot be read; its path and what is wrong.
-pub fn load(prompts: &Prompts) -> Result<PromptLibrary, String> {
+impl std::error::Error for PromptProblems {}
+
+/// Voice and id of each prompt in the binary, in order.
+pub fn embedded_prompt_names() -> Vec<(String, String)> {
+    let mut names: Vec<_> = Embedded::iter()
+        .filter_map(|path| {
+            name_of(Path::new(path.as_ref())).map(|(v, i)| (v.to_owned(), i.to_owned()))
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Loads all prompts; the first error does not hide the others.
+pub fn load(settings: &Prompts) -> Result<PromptLibrary, PromptProblems> {
     let mut library = PromptLibrary::default();
+    let mut problems = Vec::new();
     for path in Embedded::iter() {
-        let (Some((voice, id)), Some(file)) = (name_of(&path), Embedded::get(&path)) else {
-            continue;
-        };
-        let added = library.add(&voice, &id, &file.data);
-        added.map_err(|fault| format!("built-in prompt {path} {fault}"))?;
-    }
-    if let Some(folder) = &prompts.path {
-        for voice in VOICES {
-            load_folder(&mut library, voice, &folder.join(voice))?;
+        let file = Embedded::get(&path);
+        if let (Some((voice, id)), Some(file)) = (name_of(Path::new(path.as_ref())), file)
+            && let Err(fault) = library.add(voice, id, &file.data)
+        {
+            problems.push(format!("embedded prompt {path} {fault}"));
         }
     }
-    Ok(library)
-}
-
-fn load_folder(library: &mut PromptLibrary, voice: &str, folder: &Path) -> Result<(), String> {
-    // A voice without a folder of its own is the built-in one.
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Ok(());
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let Some((id, "wav")) = path.file_stem().and_then(|s| s.to_str()).zip(ending(&path)) else {
-            continue;
-        };
-        let shown = path.display();
-        let wav = std::fs::read(&path).map_err(|error| format!("{shown}: {error}"))?;
-        library
-            .add(voice, id, &wav)
-            .map_err(|fault| format!("{shown} {fault}"))?;
+    if let Some(folder) = &settings.path {
+        add_folder(&mut library, folder, &mut problems);
     }
-    Ok(())
+    if problems.is_empty() {
+        Ok(library)
+    } else {
+        Err(PromptProblems(problems))
+    }
 }
 
-fn ending(path: &Path) -> Option<&str> {
-    path.extension().and_then(|ending| ending.to_str())
+/// Adds `folder/<voice>/<id>.wav`; other files are left alone.
+fn add_folder(library: &mut PromptLibrary, folder: &Path, problems: &mut Vec<String>) {
+    for voice in entries(folder, problems) {
+        if !voice.is_dir() {
+            continue;
+        }
+        for file in entries(&voice, problems) {
+            let relative = file.strip_prefix(folder).unwrap_or(&file);
+            let Some((voice, id)) = name_of(relative) else {
+                continue;
+            };
+            if let Err(problem) = add_file(library, voice, id, &file) {
+                problems.push(format!("prompt {} {problem}", file.display()));
+            }
+        }
+    }
 }
 
-/// `zh-female/silent-connected.wav` → voice and id.
-fn name_of(path: &str) -> Option<(String, String)> {
-    let (voice, file) = path.split_once('/')?;
-    Some((voice.to_owned(), file.strip_suffix(".wav")?.to_owned()))
+fn add_file(library: &mut PromptLibrary, voice: &str, id: &str, file: &Path) -> Result<(), String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    if file.metadata().map_err(unreadable)?.len() > FILE_BYTES_MAX {
+        return Err(NotAPrompt::TooLong.to_string());
+    }
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    library
+        .add(voice, id, &bytes)
+        .map(|_| ())
+        .map_err(|fault| fault.to_string())
+}
+
+/// What a folder holds, in order.
+fn entries(folder: &Path, problems: &mut Vec<String>) -> Vec<std::path::PathBuf> {
+    let listing = std::fs::read_dir(folder).and_then(|entries| {
+        entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    match listing {
+        Ok(mut paths) => {
+            paths.sort();
+            paths
+        }
+        Err(error) => {
+            problems.push(format!(
+                "prompt folder {} cannot be read: {error}",
+                folder.display()
+            ));
+            Vec::new()
+        }
+    }
+}
+
+/// Voice and id of `<voice>/<id>.wav`.
+fn name_of(path: &Path) -> Option<(&str, &str)> {
+    let wav = path.extension()?.eq_ignore_ascii_case("wav");
+    let voice = path.parent()?.to_str()?;
+    let id = path.file_stem()?.to_str()?;
+    (wav && !voice.is_empty()).then_some((voice, id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::prompt::wav_of;
 
     #[test]
-    fn every_voice_has_every_prompt_and_all_can_be_played() {
-        let library = load(&Prompts { path: None }).expect("the built-in prompts load");
-        let of = |voice: &str| library.names().filter(|(v, _)| *v == voice).count();
-        assert_eq!(VOICES.map(of), [30, 30, 30]);
+    fn the_binary_holds_all_prompts_of_three_voices() {
+        let names = embedded_prompt_names();
+        let library = load(&Prompts { path: None }).unwrap();
+        assert_eq!(library.names().count(), names.len());
+        for voice in ["zh-female", "zh-male", "en-female"] {
+            assert_eq!(names.iter().filter(|(of, _)| of == voice).count(), 30);
+            for id in [
+                "silent-connected",
+                "silent-can-you-hear",
+                "silent-redial-other-phone",
+                "silent-please-speak",
+                "silent-redial",
+                "silent-hanging-up",
+            ] {
+                let index = library.find(voice, id).expect(id);
+                assert!(library.frames(index).len() > 50);
+            }
+        }
     }
 
     #[test]
-    fn a_file_of_ones_own_goes_before_the_built_in_one_and_a_bad_one_is_named() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let voice = folder.path().join("zh-female");
-        std::fs::create_dir(&voice).expect("a folder");
-        let built_in = Embedded::get("en-female/goodbye.wav")
-            .expect("a prompt")
-            .data;
-        std::fs::write(voice.join("silent-connected.wav"), &built_in).expect("a file");
-        let prompts = Prompts {
-            path: Some(folder.path().to_owned()),
-        };
-        let library = load(&prompts).expect("the prompts load");
-        let frames = |voice, id| {
-            library
-                .frames(library.find(voice, id).expect("a prompt"))
-                .len()
-        };
-        assert_eq!(
-            frames("zh-female", "silent-connected"),
-            frames("en-female", "goodbye")
-        );
-        std::fs::write(voice.join("goodbye.wav"), b"no wav").expect("a file");
-        let fault = load(&prompts).expect_err("a bad file");
-        assert!(fault.contains("goodbye.wav"), "{fault}");
+    fn a_file_of_the_folder_is_taken_before_the_embedded_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for voice in ["zh-female", "yue-female"] {
+            std::fs::create_dir(folder.path().join(voice)).unwrap();
+            let file = folder.path().join(voice).join("silent-connected.wav");
+            std::fs::write(file, wav_of(8_000, &[5; 160])).unwrap();
+        }
+        std::fs::write(folder.path().join("zh-female/notes.txt"), "x").unwrap();
+        let path = Some(folder.path().to_owned());
+        let library = load(&Prompts { path }).unwrap();
+        for voice in ["zh-female", "yue-female"] {
+            let index = library.find(voice, "silent-connected").unwrap();
+            assert_eq!(library.frames(index), [[5; 160]]);
+        }
+        let other = library.find("zh-female", "goodbye").unwrap();
+        assert!(library.frames(other).len() > 1);
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("v")).unwrap();
+        std::fs::write(folder.path().join("v/a.wav"), "no sound").unwrap();
+        std::fs::write(folder.path().join("v/b.wav"), wav_of(16_000, &[5; 160])).unwrap();
+        let path = Some(folder.path().to_owned());
+        let PromptProblems(problems) = load(&Prompts { path }).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[1].ends_with("v/b.wav must be 8000 Hz, mono, 16 bit PCM"));
+        let missing = Some(folder.path().join("none"));
+        let PromptProblems(problems) = load(&Prompts { path: missing }).unwrap_err();
+        assert!(problems[0].contains("cannot be read"));
     }
 }

@@ -8,7 +8,7 @@ use crate::call::doors::Command;
 use crate::engine::{Engine, Input};
 use crate::hotline::record::{CallRecord, EndedCall, WallClock};
 use crate::service::clock;
-use crate::service::media::MediaThreads;
+use crate::service::media::{Full, MediaThreads};
 use crate::service::store::StoreHandle;
 use crate::service::telemetry::{Published, Readiness, Snapshot};
 use crate::service::transport::udp::SipSockets;
@@ -135,10 +135,7 @@ impl Loop {
 
     /// Ends the other threads; all records are on disk afterwards.
     pub(super) fn close(&mut self) -> Result<(), String> {
-        while let Some((call, fact)) = self.media.next_fact() {
-            self.feed(Input::Media { call, fact });
-        }
-        self.media.stop();
+        self.take_facts();
         let Some(store) = self.store.take() else {
             return Ok(());
         };
@@ -186,15 +183,10 @@ impl Loop {
     }
 
     fn take_facts(&mut self) {
-        self.media.rearm();
-        for _ in 0..BATCH * 16 {
-            let Some((call, fact)) = self.media.next_fact() else {
-                return;
-            };
+        let facts: Vec<_> = self.media.facts().collect();
+        for (call, fact) in facts {
             self.feed(Input::Media { call, fact });
         }
-        // More are there: the descriptor stays readable for the next turn.
-        self.media.wake_again();
     }
 
     fn take_datagrams(&mut self, listener: u16) {
@@ -267,7 +259,7 @@ impl Loop {
     /// Hands on what waits, in order, as far as there is room; the rest presses.
     fn hand_on(&mut self) {
         while let Some((thread, command)) = self.commands.pop_front() {
-            if let Err(command) = self.media.send(thread, command) {
+            if let Err(Full(command)) = self.media.send(thread, command) {
                 self.commands.push_front((thread, command));
                 break;
             }

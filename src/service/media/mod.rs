@@ -1,152 +1,161 @@
-//! The media threads: RTP sockets and the calls' anchors.
+//! The media threads: sockets, epoll, deadlines. What a packet means is decided in
+//! [`crate::call::anchor`].
 //!
-//! All ports of the range are bound at the start, as far as descriptors go; a call that is opened has its four sockets
-//! watched, a closed one not. Commands come in bounded rings, facts go out in one. What is
-//! done with a packet is decided in [`crate::call::anchor`].
-//!
-//! Source: RFC 3550 §11 (even and odd ports); DSCP EF for media: RFC 4594 §4.1.
+//! Each thread has its share of the bound ports and the calls that lease them. Commands come and
+//! facts go by bounded rings; an eventfd on either side says that there is something in them.
 
-mod sockets;
+mod bind;
 mod thread;
+mod wake;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 use crate::base::ids::CallKey;
 use crate::base::limits::{MEDIA_COMMANDS_MAX, MEDIA_FACTS_MAX};
 use crate::call::doors::{Command, Fact, PortPair};
 use crate::config::Media;
 use crate::media::prompt::PromptLibrary;
-use rustix::event::{EventfdFlags, eventfd};
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use thread::{FactsOut, MediaThread, poll_with};
+use thread::{MediaThread, Rings};
+use wake::Wake;
 
-/// The running media threads, as the control thread holds them.
+/// All media threads, as the control thread sees them. Dropping it ends and joins them.
+#[derive(Debug)]
 pub struct MediaThreads {
-    threads: Vec<Handle>,
+    bound: Vec<PortPair>,
+    threads: Vec<Thread>,
     facts: Receiver<(CallKey, Fact)>,
-    facts_ready: Arc<OwnedFd>,
+    facts_wake: Arc<Wake>,
+    stop: Arc<AtomicBool>,
 }
 
-struct Handle {
+#[derive(Debug)]
+struct Thread {
     commands: SyncSender<Command>,
-    wake: Arc<OwnedFd>,
-    thread: JoinHandle<()>,
+    wake: Arc<Wake>,
+    join: Option<JoinHandle<()>>,
 }
+
+/// A thread's ring of commands is full, or its thread is gone: the command comes back.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("the ring of commands is full")]
+pub struct Full(pub Command);
 
 impl MediaThreads {
-    /// Binds the ports and starts the threads. Gives the port pairs that could be bound.
+    /// Raises the limit of descriptors, binds the range of ports and starts the threads. Ports in
+    /// use are skipped.
     ///
     /// # Errors
-    /// No thread or descriptor could be had.
-    pub fn start(
-        media: &Media,
-        prompts: Arc<PromptLibrary>,
-    ) -> io::Result<(MediaThreads, Vec<PortPair>)> {
-        let count = media.threads.max(1);
-        let bound = sockets::bind_all(media, count);
-        let pairs: Vec<PortPair> = bound
-            .iter()
-            .flat_map(|pairs| pairs.keys().copied())
-            .collect();
-        let (out, facts) = sync_channel(MEDIA_FACTS_MAX);
-        let facts_ready = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
-        let mut threads = Vec::new();
-        for (index, ports) in bound.into_iter().enumerate() {
-            let out = FactsOut::new(out.clone(), Arc::clone(&facts_ready));
-            threads.push(Handle::start(index, ports, out, Arc::clone(&prompts))?);
-        }
-        Ok((
-            MediaThreads {
-                threads,
-                facts,
-                facts_ready,
-            },
-            pairs,
-        ))
+    /// `AddrInUse` if no pair of ports is free; else what the system said of the first one.
+    pub fn start(settings: &Media, prompts: Arc<PromptLibrary>) -> io::Result<Self> {
+        Self::start_with(settings, prompts, MEDIA_FACTS_MAX)
     }
 
-    /// Hands a command to a thread.
-    ///
-    /// # Errors
-    /// The ring is full: the command comes back, to be handed over again.
-    pub fn send(&self, thread: u16, command: Command) -> Result<(), Command> {
-        let Some(handle) = self.threads.get(usize::from(thread)) else {
-            return Ok(());
+    fn start_with(
+        settings: &Media,
+        prompts: Arc<PromptLibrary>,
+        facts_max: usize,
+    ) -> io::Result<Self> {
+        let pairs = bind::bind_range(settings, bind::pairs_allowed())?;
+        let count = usize::from(settings.threads.max(1));
+        let mut shares: Vec<Vec<bind::Pair>> = (0..count).map(|_| Vec::new()).collect();
+        let mut bound = Vec::with_capacity(pairs.len());
+        for (n, pair) in pairs.into_iter().enumerate() {
+            bound.push(PortPair {
+                thread: (n % count) as u16,
+                rtp: pair.port,
+            });
+            shares[n % count].push(pair);
+        }
+        let (told, facts) = sync_channel(facts_max);
+        let facts_wake = Arc::new(Wake::new()?);
+        let mut media = MediaThreads {
+            bound,
+            threads: Vec::with_capacity(count),
+            facts,
+            facts_wake,
+            stop: Arc::new(AtomicBool::new(false)),
         };
-        handle
-            .commands
-            .try_send(command)
-            .map_err(|error| match error {
-                std::sync::mpsc::TrySendError::Full(command)
-                | std::sync::mpsc::TrySendError::Disconnected(command) => command,
-            })?;
-        ring(&handle.wake);
+        for (n, share) in shares.into_iter().enumerate() {
+            media.spawn(n, share, told.clone(), prompts.clone())?;
+        }
+        Ok(media)
+    }
+
+    /// The ports that were bound, and by which thread. A call's two pairs must be of one thread.
+    pub fn bound(&self) -> &[PortPair] {
+        &self.bound
+    }
+
+    /// Sends a command to the thread that bound the call's ports.
+    pub fn send(&self, thread: u16, command: Command) -> Result<(), Full> {
+        let Some(thread) = self.threads.get(usize::from(thread)) else {
+            return Err(Full(command));
+        };
+        thread.commands.try_send(command).map_err(|error| {
+            let (TrySendError::Full(command) | TrySendError::Disconnected(command)) = error;
+            Full(command)
+        })?;
+        thread.wake.wake();
         Ok(())
     }
 
-    /// Readable while facts may wait.
-    pub fn facts_fd(&self) -> &OwnedFd {
-        &self.facts_ready
+    /// Readable while facts wait that [`MediaThreads::facts`] has not looked at.
+    pub fn facts_fd(&self) -> BorrowedFd<'_> {
+        self.facts_wake.as_fd()
     }
 
-    /// Takes note of the descriptor; to be called before the facts are taken.
-    pub fn rearm(&self) {
-        let _ = rustix::io::read(&*self.facts_ready, &mut [0; 8]);
+    /// Takes the facts that are there; it never waits.
+    pub fn facts(&self) -> impl Iterator<Item = (CallKey, Fact)> + '_ {
+        self.facts_wake.clear();
+        self.facts.try_iter()
     }
 
-    /// Makes the descriptor readable again: not all facts were taken.
-    pub fn wake_again(&self) {
-        ring(&self.facts_ready);
-    }
-
-    /// Takes the next fact.
-    pub fn next_fact(&self) -> Option<(CallKey, Fact)> {
-        self.facts.try_recv().ok()
-    }
-
-    /// Ends the threads; sockets are closed.
-    pub fn stop(&mut self) {
-        for Handle {
+    fn spawn(
+        &mut self,
+        number: usize,
+        pairs: Vec<bind::Pair>,
+        facts: SyncSender<(CallKey, Fact)>,
+        prompts: Arc<PromptLibrary>,
+    ) -> io::Result<()> {
+        let (commands, received) = sync_channel(MEDIA_COMMANDS_MAX);
+        let wake = Arc::new(Wake::new()?);
+        let rings = Rings {
+            commands: received,
+            wake: wake.clone(),
+            facts,
+            facts_wake: self.facts_wake.clone(),
+            stop: self.stop.clone(),
+        };
+        let epoll = thread::epoll_with(&wake)?;
+        // The thread's VADs cannot leave it: it is made where it lives.
+        let join = std::thread::Builder::new()
+            .name(format!("media-{number}"))
+            .spawn(move || MediaThread::new(epoll, pairs, rings, prompts).run())?;
+        self.threads.push(Thread {
             commands,
             wake,
-            thread,
-        } in self.threads.drain(..)
-        {
-            drop(commands);
-            ring(&wake);
-            if thread.join().is_err() {
-                tracing::error!("a media thread panicked");
+            join: Some(join),
+        });
+        Ok(())
+    }
+}
+
+impl Drop for MediaThreads {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in &mut self.threads {
+            thread.wake.wake();
+            if thread.join.take().is_some_and(|join| join.join().is_err()) {
+                tracing::error!("a media thread had panicked");
             }
         }
     }
 }
 
-impl Handle {
-    fn start(
-        index: usize,
-        ports: sockets::Ports,
-        out: FactsOut,
-        prompts: Arc<PromptLibrary>,
-    ) -> io::Result<Handle> {
-        let (commands, inbox) = sync_channel(MEDIA_COMMANDS_MAX);
-        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
-        let (poll, bell) = (poll_with(&wake)?, Arc::clone(&wake));
-        let index = u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
-        // Made on its own thread: a VAD is not Send.
-        let run = move || MediaThread::new(index, ports, inbox, bell, out, prompts, poll).run();
-        let thread = std::thread::Builder::new()
-            .name(format!("media-{index}"))
-            .spawn(run)?;
-        Ok(Handle {
-            commands,
-            wake,
-            thread,
-        })
-    }
-}
-
-fn ring(bell: &OwnedFd) {
-    let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
-}
+#[cfg(test)]
+mod tests;

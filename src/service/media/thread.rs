@@ -1,379 +1,390 @@
-//! One media thread: wait, read all that is ready, send, tell.
+//! One media thread's loop.
+//!
+//! A turn: wait for sockets, commands or a deadline; take in all of them; tell the control thread.
+//! Turns are at least a millisecond apart, so that a thousand streams do not mean a thousand
+//! wake-ups. A socket is in epoll only while its call is open.
 
-use super::sockets::{Pair, Ports};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use super::bind::Pair;
+use super::wake::Wake;
 use crate::base::ids::{CallKey, Leg};
-use crate::base::limits::RTP_PACKET_BYTES_MAX;
+use crate::base::limits::{MEDIA_COMMANDS_MAX, RTP_PACKET_BYTES_MAX};
 use crate::base::time::Instant;
+use crate::base::timers::Timers;
 use crate::call::anchor::Anchor;
-use crate::call::doors::{Command, Fact, PortPair, RtpOrigin};
+use crate::call::doors::{Command, Fact, RtpOrigin};
 use crate::hearing::webrtc::WebRtcVad;
 use crate::media::prompt::PromptLibrary;
 use crate::service::clock;
-use rustix::event::{Timespec, epoll};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
-use std::time::Duration;
 
-/// Wakes are at least this far apart, so that one turn serves many packets.
-const TURN: Duration = Duration::from_millis(1);
+/// Turns are no closer than this.
+const TURN_MIN: Duration = Duration::from_millis(1);
 
-/// Datagrams of one socket that are read before the others have their turn.
-const BATCH: usize = 32;
+/// Facts that found no room are offered again after this, if nothing else wakes us.
+const OFFER_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// Longest wait: commands ring a bell, so nothing depends on it.
-const IDLE: Duration = Duration::from_secs(1);
+/// Sockets that one epoll call names.
+const EVENTS_MAX: usize = 1_024;
 
+/// How often one turn asks epoll for more before commands and deadlines have their turn.
+const ROUNDS_MAX: usize = 16;
+
+/// Datagrams of before that are thrown away when a call opens, a socket. More than fit.
+const STALE_DATAGRAMS_MAX: usize = 4_096;
+
+/// Epoll's name of the eventfd; sockets are named by pair and port.
 const WAKE: u64 = u64::MAX;
 
-/// The way to the control thread, shared by all media threads.
-pub(super) struct FactsOut {
-    out: SyncSender<(CallKey, Fact)>,
-    bell: Arc<OwnedFd>,
-    /// A fact that the ring had no room for.
-    stuck: Option<(CallKey, Fact)>,
-    rang: bool,
+/// What connects the thread with the control thread.
+pub(super) struct Rings {
+    pub commands: Receiver<Command>,
+    pub wake: Arc<Wake>,
+    pub facts: SyncSender<(CallKey, Fact)>,
+    pub facts_wake: Arc<Wake>,
+    pub stop: Arc<AtomicBool>,
 }
 
-impl FactsOut {
-    pub(super) fn new(out: SyncSender<(CallKey, Fact)>, bell: Arc<OwnedFd>) -> FactsOut {
-        FactsOut {
-            out,
-            bell,
-            stuck: None,
-            rang: false,
-        }
-    }
-
-    /// Whether there is room for one more.
-    fn has_room(&mut self) -> bool {
-        match self.stuck.take() {
-            Some((call, fact)) => self.put(call, fact),
-            None => true,
-        }
-    }
-
-    fn put(&mut self, call: CallKey, fact: Fact) -> bool {
-        match self.out.try_send((call, fact)) {
-            Ok(()) => self.rang = true,
-            Err(TrySendError::Full(fact)) => self.stuck = Some(fact),
-            // Nobody is there to be told any more.
-            Err(TrySendError::Disconnected(_)) => {}
-        }
-        self.stuck.is_none()
-    }
-
-    fn ring(&mut self) {
-        if std::mem::take(&mut self.rang) {
-            super::ring(&self.bell);
-        }
-    }
-}
-
-/// The poll of a media thread, with its bell.
-pub(super) fn poll_with(bell: &OwnedFd) -> io::Result<OwnedFd> {
-    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+/// Makes the epoll that the thread will sleep in.
+pub(super) fn epoll_with(wake: &Wake) -> io::Result<OwnedFd> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let data = epoll::EventData::new_u64(WAKE);
-    epoll::add(&poll, bell, data, epoll::EventFlags::IN)?;
-    Ok(poll)
+    epoll::add(&epoll, wake, data, epoll::EventFlags::IN)?;
+    Ok(epoll)
 }
 
-/// A call on this thread.
-struct Slot {
-    call: CallKey,
-    pairs: [PortPair; 2],
-    anchor: Anchor<WebRtcVad>,
-    due: Option<Instant>,
-}
-
-/// The thread's belongings.
+/// A media thread's own things.
 pub(super) struct MediaThread {
-    index: u16,
-    ports: Ports,
-    inbox: Receiver<Command>,
-    wake: Arc<OwnedFd>,
-    out: FactsOut,
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+    pairs: Vec<Pair>,
+    by_port: BTreeMap<u16, usize>,
+    /// For each pair the call that leases it: its index, and the leg.
+    lessee: Vec<Option<(usize, Leg)>>,
+    /// A call sits at the index of its caller's pair.
+    calls: Vec<Option<Call>>,
+    by_key: BTreeMap<CallKey, usize>,
+    timers: Timers<usize>,
+    rings: Rings,
+    /// Facts that found no room in the ring. While there are any, calls keep theirs.
+    held: VecDeque<(CallKey, Fact)>,
+    /// Calls that keep facts.
+    keeping: BTreeSet<usize>,
+    told: bool,
     prompts: Arc<PromptLibrary>,
-    poll: OwnedFd,
-    slots: Vec<Option<Box<Slot>>>,
-    free: Vec<usize>,
-    by_call: BTreeMap<CallKey, usize>,
-    deadlines: BTreeSet<(Instant, usize)>,
-    /// Slots whose facts wait for room.
-    untold: VecDeque<usize>,
-    buffer: Vec<u8>,
+    buffer: [u8; RTP_PACKET_BYTES_MAX + 1],
+}
+
+struct Call {
+    key: CallKey,
+    anchor: Anchor<WebRtcVad>,
+    pairs: [usize; 2],
+    /// The deadline that is set. It may be earlier than the true one, never later: so a packet that
+    /// only puts a deadline off costs nothing.
+    armed: Option<Instant>,
 }
 
 impl MediaThread {
-    pub(super) fn new(
-        index: u16,
-        ports: Ports,
-        inbox: Receiver<Command>,
-        wake: Arc<OwnedFd>,
-        out: FactsOut,
+    pub fn new(
+        epoll: OwnedFd,
+        pairs: Vec<Pair>,
+        rings: Rings,
         prompts: Arc<PromptLibrary>,
-        poll: OwnedFd,
-    ) -> MediaThread {
+    ) -> Self {
+        let ports = pairs.iter().enumerate().map(|(n, pair)| (pair.port, n));
         MediaThread {
-            index,
-            ports,
-            inbox,
-            wake,
-            out,
-            prompts,
-            poll,
-            slots: Vec::new(),
-            free: Vec::new(),
-            by_call: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            untold: VecDeque::new(),
-            buffer: vec![0; RTP_PACKET_BYTES_MAX + 1],
-        }
-    }
-
-    /// Runs until the control thread lets go of the ring.
-    pub(super) fn run(&mut self) {
-        let mut events = Vec::with_capacity(1024);
-        let mut last = clock::now();
-        loop {
-            let early = TURN.saturating_sub(clock::now() - last);
-            if !early.is_zero() {
-                std::thread::sleep(early);
-            }
-            last = clock::now();
-            events.clear();
-            let timeout = self.wait_time(last);
-            let spare = rustix::buffer::spare_capacity(&mut events);
-            match epoll::wait(&self.poll, spare, Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "a media thread cannot wait");
-                    return;
-                }
-            }
-            let mut stay = true;
-            for event in &events {
-                match event.data.u64() {
-                    WAKE => stay = self.take_commands(),
-                    token => self.read(token),
-                }
-            }
-            self.keep_time();
-            self.tell_waiting();
-            self.out.ring();
-            if !stay {
-                return;
-            }
-        }
-    }
-
-    fn wait_time(&self, now: Instant) -> Timespec {
-        let wait = match self.deadlines.first() {
-            _ if !self.untold.is_empty() => TURN,
-            Some((due, _)) => (*due - now).min(IDLE),
-            None => IDLE,
-        };
-        let nanos = wait.subsec_nanos();
-        Timespec {
-            tv_sec: wait.as_secs() as i64,
-            tv_nsec: i64::from(nanos),
-        }
-    }
-
-    fn take_commands(&mut self) -> bool {
-        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
-        loop {
-            match self.inbox.try_recv() {
-                Ok(Command::Open {
-                    call,
-                    ports,
-                    origin,
-                }) => self.open(call, ports, origin),
-                Ok(command) => self.command(&command),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-    }
-
-    fn open(&mut self, call: CallKey, ports: [u16; 2], origins: [RtpOrigin; 2]) {
-        let pairs = ports.map(|rtp| PortPair {
-            thread: self.index,
-            rtp,
-        });
-        if !pairs.iter().all(|pair| self.ports.contains_key(pair)) {
-            tracing::error!("a call was opened on ports that this thread has not bound");
-            return;
-        }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        for leg in Leg::BOTH {
-            if let Some(pair) = self.ports.get(&pairs[leg.index()]) {
-                watch(&self.poll, pair, slot, leg);
-            }
-        }
-        let vads = [WebRtcVad::new(), WebRtcVad::new()];
-        let anchor = Anchor::new(clock::now(), origins, vads, Arc::clone(&self.prompts));
-        self.by_call.insert(call, slot);
-        self.slots[slot] = Some(Box::new(Slot {
-            call,
+            epoll,
+            events: Vec::with_capacity(EVENTS_MAX),
+            by_port: ports.collect(),
+            lessee: vec![None; pairs.len()],
+            calls: pairs.iter().map(|_| None).collect(),
             pairs,
-            anchor,
-            due: None,
-        }));
-        self.settle(slot);
-    }
-
-    fn command(&mut self, command: &Command) {
-        let Some(&slot) = self.by_call.get(&command.call()) else {
-            return;
-        };
-        if let Some(held) = &mut self.slots[slot] {
-            held.anchor.on_command(clock::now(), command);
-        }
-        self.settle(slot);
-    }
-
-    /// Reads a socket that is ready, and sends on what its call lets through.
-    fn read(&mut self, token: u64) {
-        let (slot, leg, is_rtcp) = parts_of(token);
-        let Some(Some(held)) = self.slots.get_mut(slot) else {
-            return;
-        };
-        let Some(pair) = self.ports.get(&held.pairs[leg.index()]) else {
-            return;
-        };
-        let socket = if is_rtcp { &pair.rtcp } else { &pair.rtp };
-        for _ in 0..BATCH {
-            let (length, from) = match socket.recv_from(&mut self.buffer) {
-                Ok(received) => received,
-                // An ICMP answer to something sent before; the next read goes on.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-                Err(_) => break,
-            };
-            let now = clock::now();
-            let datagram = &mut self.buffer[..length];
-            if let Some(forward) = held.anchor.on_packet(now, leg, is_rtcp, from, datagram)
-                && let Some(out) = self.ports.get(&held.pairs[forward.leg.index()])
-            {
-                // A full socket buffer loses it, as a network would.
-                let _ = out.rtp.send_to(datagram, forward.to);
-            }
-        }
-        self.settle(slot);
-    }
-
-    fn keep_time(&mut self) {
-        let now = clock::now();
-        while let Some(&(due, slot)) = self.deadlines.first() {
-            if due > now {
-                return;
-            }
-            self.deadlines.pop_first();
-            if let Some(held) = &mut self.slots[slot] {
-                held.due = None;
-                held.anchor.on_deadline(now);
-            }
-            self.settle(slot);
+            by_key: BTreeMap::new(),
+            timers: Timers::default(),
+            rings,
+            held: VecDeque::new(),
+            keeping: BTreeSet::new(),
+            told: false,
+            prompts,
+            buffer: [0; RTP_PACKET_BYTES_MAX + 1],
         }
     }
 
-    /// After any input of a call: what it wants to send, to tell, and when it wants to be woken.
-    fn settle(&mut self, slot: usize) {
-        let Some(held) = &mut self.slots[slot] else {
-            return;
-        };
-        let now = clock::now();
-        while let Some(frame) = held.anchor.poll_transmit(now, &mut self.buffer) {
-            if let Some(pair) = self.ports.get(&held.pairs[frame.leg.index()]) {
-                let _ = pair.rtp.send_to(&self.buffer[..frame.length], frame.to);
-            }
-        }
-        let due = held.anchor.next_deadline();
-        if due != held.due {
-            if let Some(old) = held.due {
-                self.deadlines.remove(&(old, slot));
-            }
-            if let Some(new) = due {
-                self.deadlines.insert((new, slot));
-            }
-            held.due = due;
-        }
-        if !self.tell(slot) {
-            self.untold.push_back(slot);
-        }
-    }
-
-    /// Tells a call's facts as far as there is room; a closed one that has told all is let go.
-    fn tell(&mut self, slot: usize) -> bool {
-        let Some(held) = &mut self.slots[slot] else {
-            return true;
-        };
+    /// Runs until it is told to stop.
+    pub fn run(mut self) {
         loop {
-            if !self.out.has_room() {
-                return false;
+            let timeout = self.timeout(clock::now());
+            self.wait(timeout);
+            if self.rings.stop.load(Ordering::Acquire) {
+                return;
             }
-            let Some(fact) = held.anchor.poll_fact() else {
-                break;
-            };
-            self.out.put(held.call, fact);
-        }
-        if held.anchor.is_closed() {
-            self.close(slot);
-        }
-        true
-    }
-
-    fn tell_waiting(&mut self) {
-        for _ in 0..self.untold.len() {
-            let Some(slot) = self.untold.pop_front() else {
-                return;
-            };
-            if !self.tell(slot) {
-                self.untold.push_back(slot);
-                return;
+            let began = clock::now();
+            self.take_commands();
+            self.take_packets();
+            self.meet_deadlines();
+            self.tell();
+            let rest = TURN_MIN.saturating_sub(clock::now() - began);
+            if !rest.is_zero() {
+                std::thread::sleep(rest);
             }
         }
     }
 
-    fn close(&mut self, slot: usize) {
-        let Some(held) = self.slots[slot].take() else {
+    /// How long to sleep; `None` until something comes.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let due = self.timers.next_deadline().map(|due| due - now);
+        let again = (!self.held.is_empty()).then_some(OFFER_AGAIN_AFTER);
+        due.into_iter().chain(again).min()
+    }
+
+    /// Fills `events`; none if a signal came between.
+    fn wait(&mut self, timeout: Option<Duration>) {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        self.events.clear();
+        let _ = epoll::wait(
+            &self.epoll,
+            spare_capacity(&mut self.events),
+            timeout.as_ref(),
+        );
+    }
+
+    fn take_commands(&mut self) {
+        self.rings.wake.clear();
+        for _ in 0..MEDIA_COMMANDS_MAX {
+            let Ok(command) = self.rings.commands.try_recv() else {
+                return;
+            };
+            self.on_command(clock::now(), &command);
+        }
+        // There may be more: look again at once.
+        self.rings.wake.wake();
+    }
+
+    fn on_command(&mut self, now: Instant, command: &Command) {
+        if let Command::Open {
+            call,
+            ports,
+            origin,
+        } = command
+        {
+            self.open(now, *call, *ports, *origin);
+            return;
+        }
+        let Some(&index) = self.by_key.get(&call_of(command)) else {
+            tracing::debug!("a command for a call that is over");
             return;
         };
-        if let Some(due) = held.due {
-            self.deadlines.remove(&(due, slot));
+        if let Some(call) = &mut self.calls[index] {
+            call.anchor.on_command(now, command);
+            if call.anchor.is_closed() {
+                self.release(index);
+            }
+            self.settle(now, index);
         }
-        for pair in held.pairs {
-            if let Some(pair) = self.ports.get(&pair) {
-                let _ = epoll::delete(&self.poll, &pair.rtp);
-                let _ = epoll::delete(&self.poll, &pair.rtcp);
+    }
+
+    fn open(&mut self, now: Instant, key: CallKey, ports: [u16; 2], origins: [RtpOrigin; 2]) {
+        let Some(pairs) = self.free_pairs(key, ports) else {
+            tracing::error!(
+                ?ports,
+                "ports are not ours or are in use: the call has no media"
+            );
+            self.held.push_back((key, Fact::Closed));
+            return;
+        };
+        let vads = [WebRtcVad::new(), WebRtcVad::new()];
+        self.calls[pairs[0]] = Some(Call {
+            key,
+            anchor: Anchor::new(now, origins, vads, self.prompts.clone()),
+            pairs,
+            armed: None,
+        });
+        self.by_key.insert(key, pairs[0]);
+        for (leg, pair) in Leg::BOTH.into_iter().zip(pairs) {
+            self.lessee[pair] = Some((pairs[0], leg));
+            self.listen(pair);
+        }
+        self.settle(now, pairs[0]);
+    }
+
+    fn free_pairs(&self, key: CallKey, ports: [u16; 2]) -> Option<[usize; 2]> {
+        let caller = *self.by_port.get(&ports[0])?;
+        let agent = *self.by_port.get(&ports[1])?;
+        let free = |pair: usize| self.lessee[pair].is_none() && self.calls[pair].is_none();
+        let distinct = caller != agent && !self.by_key.contains_key(&key);
+        (distinct && free(caller) && free(agent)).then_some([caller, agent])
+    }
+
+    /// Throws away what lay in a pair's sockets, and has epoll watch them.
+    fn listen(&mut self, pair: usize) {
+        let sockets = &self.pairs[pair];
+        for (n, socket) in [&sockets.rtp, &sockets.rtcp].into_iter().enumerate() {
+            for _ in 0..STALE_DATAGRAMS_MAX {
+                if socket.recv_from(&mut self.buffer).is_err() {
+                    break;
+                }
+            }
+            let data = epoll::EventData::new_u64((2 * pair + n) as u64);
+            if let Err(error) = epoll::add(&self.epoll, socket, data, epoll::EventFlags::IN) {
+                tracing::error!(%error, "a media socket cannot be watched");
             }
         }
-        self.by_call.remove(&held.call);
-        self.free.push(slot);
     }
-}
 
-/// Watches a leg's two sockets from now on. What lay in them is thrown away: it is not this call's.
-fn watch(poll: &OwnedFd, pair: &Pair, slot: usize, leg: Leg) {
-    for (socket, is_rtcp) in [(&pair.rtp, false), (&pair.rtcp, true)] {
-        let mut sink = [0; 16];
-        while socket.recv_from(&mut sink).is_ok()
-            || socket.take_error().is_ok_and(|error| error.is_some())
-        {}
-        let token = (slot as u64) << 2 | (leg.index() as u64) << 1 | u64::from(is_rtcp);
-        let data = epoll::EventData::new_u64(token);
-        if let Err(error) = epoll::add(poll, socket, data, epoll::EventFlags::IN) {
-            tracing::error!(%error, "an RTP socket cannot be watched");
+    /// The ports of a call that was closed are heard no more.
+    fn release(&mut self, index: usize) {
+        let Some(call) = &self.calls[index] else {
+            return;
+        };
+        for pair in call.pairs {
+            self.lessee[pair] = None;
+            let sockets = &self.pairs[pair];
+            for socket in [&sockets.rtp, &sockets.rtcp] {
+                let _ = epoll::delete(&self.epoll, socket);
+            }
+        }
+        self.timers.cancel(index);
+    }
+
+    /// One datagram a ready socket and round: a second read would nearly always find nothing, while
+    /// asking epoll again costs one call for all.
+    fn take_packets(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let events = std::mem::take(&mut self.events);
+            let mut packets = 0;
+            for event in &events {
+                let name = event.data.u64();
+                if name != WAKE {
+                    packets += 1;
+                    self.take_packet((name / 2) as usize, name % 2 == 1);
+                }
+            }
+            self.events = events;
+            if packets == 0 {
+                return;
+            }
+            self.wait(Some(Duration::ZERO));
+        }
+    }
+
+    fn take_packet(&mut self, pair: usize, rtcp_port: bool) {
+        // The call may have ended in this very turn.
+        let Some((index, leg)) = self.lessee.get(pair).copied().flatten() else {
+            return;
+        };
+        let sockets = &self.pairs[pair];
+        let socket = if rtcp_port {
+            &sockets.rtcp
+        } else {
+            &sockets.rtp
+        };
+        let (Ok((length, from)), Some(call)) =
+            (socket.recv_from(&mut self.buffer), &mut self.calls[index])
+        else {
+            return;
+        };
+        let now = clock::now();
+        let datagram = &mut self.buffer[..length];
+        if let Some(forward) = call.anchor.on_packet(now, leg, rtcp_port, from, datagram) {
+            let pair = call.pairs[forward.leg.index()];
+            send(&self.pairs[pair].rtp, datagram, forward.to);
+        }
+        self.settle(now, index);
+    }
+
+    fn meet_deadlines(&mut self) {
+        let now = clock::now();
+        while let Some(index) = self.timers.pop_due(now) {
+            if let Some(call) = &mut self.calls[index] {
+                call.armed = None;
+                call.anchor.on_deadline(now);
+                self.settle(now, index);
+            }
+        }
+    }
+
+    /// After any input to a call: what it sends, what it tells, when it wants to be woken.
+    fn settle(&mut self, now: Instant, index: usize) {
+        let Some(call) = &mut self.calls[index] else {
+            return;
+        };
+        while let Some(sent) = call.anchor.poll_transmit(now, &mut self.buffer) {
+            let pair = call.pairs[sent.leg.index()];
+            send(&self.pairs[pair].rtp, &self.buffer[..sent.length], sent.to);
+        }
+        if let Some(due) = call.anchor.next_deadline()
+            && call.armed.is_none_or(|armed| due < armed)
+        {
+            call.armed = Some(due);
+            self.timers.set(index, due);
+        }
+        self.offer(index);
+    }
+
+    /// Tells a call's facts as long as there is room; a closed call that has told all is forgotten.
+    fn offer(&mut self, index: usize) {
+        let Some(call) = &mut self.calls[index] else {
+            return;
+        };
+        while self.held.is_empty() {
+            let Some(fact) = call.anchor.poll_fact() else {
+                self.keeping.remove(&index);
+                if call.anchor.is_closed() {
+                    self.by_key.remove(&call.key);
+                    self.calls[index] = None;
+                }
+                return;
+            };
+            self.told = true;
+            if let Err(TrySendError::Full(fact)) = self.rings.facts.try_send((call.key, fact)) {
+                self.held.push_back(fact);
+            }
+        }
+        self.keeping.insert(index);
+    }
+
+    /// Offers again what found no room, and wakes the control thread if there is news.
+    fn tell(&mut self) {
+        while let Some(fact) = self.held.pop_front() {
+            self.told = true;
+            if let Err(TrySendError::Full(fact)) = self.rings.facts.try_send(fact) {
+                self.held.push_front(fact);
+                break;
+            }
+        }
+        while self.held.is_empty()
+            && let Some(index) = self.keeping.pop_first()
+        {
+            self.offer(index);
+        }
+        if std::mem::take(&mut self.told) {
+            self.rings.facts_wake.wake();
         }
     }
 }
 
-fn parts_of(token: u64) -> (usize, Leg, bool) {
-    let leg = Leg::BOTH[(token >> 1 & 1) as usize];
-    ((token >> 2) as usize, leg, token & 1 == 1)
+/// What cannot be sent at once is lost, as on any network.
+fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) {
+    let _ = socket.send_to(datagram, to);
+}
+
+fn call_of(command: &Command) -> CallKey {
+    match command {
+        Command::Open { call, .. }
+        | Command::Update { call, .. }
+        | Command::Listen { call }
+        | Command::Play { call, .. }
+        | Command::Stop { call }
+        | Command::Close { call } => *call,
+    }
 }
