@@ -1,1 +1,5 @@
-fn main() {}
+//! `qingjiang`: see README. All that it does is in the library.
+
+fn main() -> std::process::ExitCode {
+    qingjiang::cli::main()
+}

@@ -32,6 +32,10 @@ pub const MEDIA_COMMANDS_MAX: usize = 16_384;
 /// keeps a fact and offers it again on its next turn; counters are merged.
 pub const MEDIA_FACTS_MAX: usize = 65_536;
 
+/// Facts of one call that its media thread keeps while the way to the control thread is full.
+/// Above it only ends of prompts, counters and the end of the call are kept.
+pub const MEDIA_FACTS_KEPT_MAX: usize = 256;
+
 /// Records on the way to the store thread. Above it they wait in the control thread and
 /// new calls get 503: a record is never dropped.
 pub const STORE_QUEUE_MAX: usize = 4_096;

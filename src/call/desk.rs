@@ -226,7 +226,6 @@ impl Desk {
                 .headers
                 .push("Contact", &self.contact(path.listener));
             request.headers.push("Allow", ALLOW);
-            request.headers.push("Supported", "");
         }
         request.headers.push("User-Agent", PRODUCT);
     }

@@ -181,7 +181,7 @@ pub enum PromptEnd {
 }
 
 /// Packet counters of one leg over one interval. They are added, never replaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamCounts {
     /// RTP packets accepted from the peer (audio and events).
     pub received: u32,
@@ -197,11 +197,63 @@ pub struct StreamCounts {
     pub dropped_source: u32,
     /// Dropped: no place to send it (direction, or the other leg has no address yet).
     pub dropped_no_route: u32,
-    /// Dropped: came after a splice and belongs before it.
+    /// Dropped: came after a splice and belongs before it, or came twice.
     pub dropped_late: u32,
     /// RTCP packets, all counted and dropped.
     pub rtcp: u32,
     /// Loudest 20 ms frame, in tenths of dBov (0 is full scale, so values are negative);
     /// `i16::MIN` if no frame was heard.
     pub level_max_dbov10: i16,
+}
+
+impl Command {
+    /// The call that it is about.
+    pub fn call(&self) -> CallKey {
+        match self {
+            Command::Open { call, .. }
+            | Command::Update { call, .. }
+            | Command::Listen { call }
+            | Command::Play { call, .. }
+            | Command::Stop { call }
+            | Command::Close { call } => *call,
+        }
+    }
+}
+
+impl Default for StreamCounts {
+    /// Nothing counted, nothing heard.
+    fn default() -> Self {
+        StreamCounts {
+            received: 0,
+            sent: 0,
+            audio: 0,
+            lost: 0,
+            dropped_malformed: 0,
+            dropped_source: 0,
+            dropped_no_route: 0,
+            dropped_late: 0,
+            rtcp: 0,
+            level_max_dbov10: i16::MIN,
+        }
+    }
+}
+
+impl StreamCounts {
+    /// Adds the counters of another interval; the louder level counts. Nothing overflows.
+    pub fn add(&mut self, other: &StreamCounts) {
+        for (sum, more) in [
+            (&mut self.received, other.received),
+            (&mut self.sent, other.sent),
+            (&mut self.audio, other.audio),
+            (&mut self.dropped_malformed, other.dropped_malformed),
+            (&mut self.dropped_source, other.dropped_source),
+            (&mut self.dropped_no_route, other.dropped_no_route),
+            (&mut self.dropped_late, other.dropped_late),
+            (&mut self.rtcp, other.rtcp),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.lost = self.lost.saturating_add(other.lost);
+        self.level_max_dbov10 = self.level_max_dbov10.max(other.level_max_dbov10);
+    }
 }

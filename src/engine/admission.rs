@@ -8,6 +8,7 @@ use crate::hotline::figures::Refusal;
 use crate::hotline::route;
 use crate::sip::offer_answer::{self, AudioOffer};
 use crate::sip::wire::{Message, Start};
+use std::net::IpAddr;
 
 /// A refusal, with the header that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,11 @@ pub(super) fn check_general(request: &Message) -> Result<(), Refused> {
 }
 
 /// Everything that is asked of an INVITE. Gives the hotline's index, the offer, and the caller's Max-Forwards.
-pub(super) fn check(config: &Config, invite: &Message) -> Result<(usize, AudioOffer, u8), Refused> {
+pub(super) fn check(
+    config: &Config,
+    media_address: IpAddr,
+    invite: &Message,
+) -> Result<(usize, AudioOffer, u8), Refused> {
     check_general(invite)?;
     let bad = |_| Refused::new(400, Refusal::BadRequest);
     let max_forwards = invite.max_forwards().map_err(bad)?.unwrap_or(70);
@@ -78,6 +83,9 @@ pub(super) fn check(config: &Config, invite: &Message) -> Result<(usize, AudioOf
     }
     let offer = offer_answer::offer(&invite.body)
         .map_err(|fault| Refused::new(fault.status(), Refusal::Media))?;
+    if !offer.reachable_from(media_address) {
+        return Err(Refused::new(488, Refusal::Media));
+    }
     Ok((hotline, offer, max_forwards))
 }
 

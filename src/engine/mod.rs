@@ -234,7 +234,10 @@ impl Engine {
     /// A request that is too broken for a transaction is answered without one, if it says to whom.
     fn refuse_unmatched(&mut self, path: Path, request: &Message, fault: PeerFault) {
         let is_ack = request.method() == Some(&Method::Ack);
-        let Some(status) = fault.status().filter(|_| request.is_request() && !is_ack) else {
+        // Without any Via it says nothing of where an answer would be heard.
+        let can_be_answered =
+            request.is_request() && !is_ack && request.headers.first("Via").is_some();
+        let Some(status) = fault.status().filter(|_| can_be_answered) else {
             return;
         };
         let remote = response_address(request, path.remote);

@@ -76,10 +76,11 @@ impl Engine {
     }
 
     fn on_invite(&mut self, now: Instant, tx: TxId, path: Path, trunk: usize, invite: Message) {
-        let (hotline, offer, max_forwards) = match admission::check(&self.desk.config, &invite) {
-            Ok(admitted) => admitted,
-            Err(refused) => return self.refuse(now, tx, &invite, &refused),
-        };
+        let (hotline, offer, max_forwards) =
+            match admission::check(&self.desk.config, self.desk.media_address, &invite) {
+                Ok(admitted) => admitted,
+                Err(refused) => return self.refuse(now, tx, &invite, &refused),
+            };
         if let Some(reason) = self.has_no_room() {
             return self.turn_away(now, tx, &invite, (trunk, hotline), reason);
         }

@@ -76,16 +76,23 @@ impl Player {
         self.next > 0
     }
 
+    /// Whether nothing is left of a prompt of `length` frames.
+    pub fn all_played(&self, length: usize) -> bool {
+        self.next >= length && self.stop != Stop::Done
+    }
+
     /// The next deadline; it is also the end of what was played so far.
     pub fn due(&self) -> Instant {
         self.due
     }
 
-    /// One frame more, and no other.
-    pub fn fade(&mut self) {
-        if self.stop == Stop::No {
+    /// One frame more, and no other. False if that was said before.
+    pub fn fade(&mut self) -> bool {
+        let first = self.stop == Stop::No;
+        if first {
             self.stop = Stop::Asked;
         }
+        first
     }
 
     /// What is due now; `length` is the number of the prompt's frames.
@@ -94,10 +101,9 @@ impl Player {
             return Due::Nothing;
         }
         if self.next >= length || self.stop == Stop::Done {
-            let complete = self.stop != Stop::Done;
             return Due::End {
                 at: self.due,
-                complete,
+                complete: self.all_played(length),
             };
         }
         if now - self.due > CATCH_UP_MAX {
@@ -172,7 +178,7 @@ mod tests {
     fn a_stopped_prompt_ends_with_one_faded_frame() {
         let mut player = Player::new(0, at(0));
         assert_eq!(deadlines(&mut player, at(0), 9), [0]);
-        player.fade();
+        assert!(player.fade() && !player.fade());
         let frame = Due::Frame {
             number: 1,
             at: at(20),

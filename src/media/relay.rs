@@ -19,6 +19,10 @@ use std::time::Duration;
 /// How far time stamps may be from the clock before they are set anew: one frame.
 const TOLERANCE_TICKS: i32 = FRAME_TICKS as i32;
 
+/// How far ahead of the clock a new segment may begin. The other half of the tolerance is for the
+/// jitter of what follows.
+const SPLICE_AHEAD_MAX_TICKS: i32 = TOLERANCE_TICKS / 2;
+
 /// How far behind the clock the first packet of an event that comes may say that it began: the
 /// packets before it may be lost.
 const EVENT_LAG_TICKS: i32 = 10 * FRAME_TICKS as i32;
@@ -106,6 +110,8 @@ struct Segment {
     left_out: u64,
     /// Ours less the source's.
     timestamp_offset: u32,
+    /// Whether audio set that. An event may have begun long before the segment.
+    audio_seen: bool,
     /// The source's number since which that holds, and what held before.
     anchored: (u32, u32),
     /// The running event's time stamp: the source's and ours.
@@ -157,7 +163,10 @@ impl Outgoing {
         };
         if packet.late {
             return match segment.late_slot(packet) {
-                Some(slot) => Placement::Send(slot),
+                Some(slot) => {
+                    self.note(now, slot, packet.length);
+                    Placement::Send(slot)
+                }
                 None => Placement::Late,
             };
         }
@@ -199,7 +208,7 @@ impl Outgoing {
             return Placement::Late;
         }
         let slot = self.next_slot(now, packet.marker || self.sent.is_some());
-        if ahead(slot.timestamp, self.clock(now)) > TOLERANCE_TICKS {
+        if ahead(slot.timestamp, self.clock(now)) > SPLICE_AHEAD_MAX_TICKS {
             return Placement::Withheld;
         }
         let timestamp_offset = slot.timestamp.wrapping_sub(packet.timestamp);
@@ -209,6 +218,7 @@ impl Outgoing {
             sequence_offset: slot.sequence.wrapping_sub(packet.sequence as u16),
             left_out: 0,
             timestamp_offset,
+            audio_seen: !packet.event,
             anchored: (packet.sequence, timestamp_offset),
             event: packet.event.then_some((packet.timestamp, slot.timestamp)),
         });
@@ -233,9 +243,10 @@ impl Outgoing {
         let later = self
             .sent
             .is_none_or(|sent| ahead(mapped, sent.timestamp) > 0);
-        if later && drift.abs() <= TOLERANCE_TICKS {
+        if segment.audio_seen && later && drift.abs() <= TOLERANCE_TICKS {
             return mapped;
         }
+        segment.audio_seen = true;
         let timestamp = self.anchor(now);
         segment.anchored = (packet.sequence, segment.timestamp_offset);
         segment.timestamp_offset = timestamp.wrapping_sub(packet.timestamp);
@@ -285,7 +296,9 @@ impl Outgoing {
             timestamp: slot.timestamp,
             end,
         });
-        sent.next_sequence = next_sequence;
+        if next_sequence.wrapping_sub(sent.next_sequence) as i16 > 0 {
+            sent.next_sequence = next_sequence;
+        }
         if ahead(slot.timestamp, sent.timestamp) > 0 {
             sent.timestamp = slot.timestamp;
         }
@@ -309,15 +322,11 @@ impl Segment {
             return None;
         }
         let left_out_after = (self.left_out & ((1 << behind) - 1)).count_ones() as u16;
-        let (since, before) = self.anchored;
-        let timestamp_offset = if packet.sequence < since {
-            before
-        } else {
-            self.timestamp_offset
-        };
         let timestamp = match self.event {
             Some((theirs, ours)) if packet.event && theirs == packet.timestamp => ours,
-            _ => packet.timestamp.wrapping_add(timestamp_offset),
+            _ => packet
+                .timestamp
+                .wrapping_add(self.late_offset(packet.sequence)),
         };
         Some(Slot {
             sequence: (packet.sequence as u16)
@@ -326,6 +335,17 @@ impl Segment {
             timestamp,
             marker: packet.marker,
         })
+    }
+
+    /// What held when the packet's turn was. Where the stamps were set back since, what holds now:
+    /// otherwise it would be later than those which overtook it.
+    fn late_offset(&self, sequence: u32) -> u32 {
+        let (since, before) = self.anchored;
+        if sequence < since && ahead(before, self.timestamp_offset) < 0 {
+            before
+        } else {
+            self.timestamp_offset
+        }
     }
 }
 
@@ -389,6 +409,19 @@ mod tests {
         };
         let slot = sent(out.relay(at(101), &late));
         assert_eq!((slot.sequence, media(slot)), (0, 320));
+    }
+
+    #[test]
+    fn a_late_packet_whose_successors_stayed_behind_is_the_last_one() {
+        let mut out = Outgoing::new(ORIGIN);
+        out.relay(at(0), &audio(100, 0));
+        out.leave_out(102, false);
+        let late = Upstream {
+            late: true,
+            ..audio(101, 160)
+        };
+        assert_eq!(sent(out.relay(at(45), &late)).sequence, 65_535);
+        assert_eq!(out.prompt(at(60), true).sequence, 0);
     }
 
     #[test]

@@ -86,8 +86,8 @@ struct LegMedia {
     terms: Option<Terms>,
     lock: SourceLock,
     source: Option<Source>,
-    /// The SSRC before the present one, and when it was left.
-    old_ssrc: Option<(u32, Instant)>,
+    /// The SSRCs before the present one, the latest first, and when each was left.
+    old_ssrcs: [Option<(u32, Instant)>; 2],
     loss: Loss,
     counts: Counts,
     presence: Presence,
@@ -336,7 +336,7 @@ impl LegMedia {
             terms: None,
             lock: SourceLock::default(),
             source: None,
-            old_ssrc: None,
+            old_ssrcs: [None; 2],
             loss: Loss::default(),
             counts: Counts::default(),
             presence: Presence::default(),
@@ -375,17 +375,20 @@ impl LegMedia {
 
     /// Whether a packet was sent before its source took another SSRC.
     fn is_of_old_ssrc(&self, now: Instant, from: SocketAddr, header: &Header) -> bool {
-        let same_address = self.source.is_some_and(|source| source.from == from);
-        self.old_ssrc.is_some_and(|(ssrc, since)| {
-            same_address && ssrc == header.ssrc && now - since < OLD_SSRC_LATE
-        })
+        let candidate = self
+            .source
+            .is_some_and(|source| source.from == from && source.ssrc != header.ssrc);
+        let mut old = self.old_ssrcs.iter().flatten();
+        candidate && old.any(|(ssrc, since)| *ssrc == header.ssrc && now - *since < OLD_SSRC_LATE)
     }
 
     /// Begins with another source's first packet; its extended sequence number.
     fn change_source(&mut self, now: Instant, from: SocketAddr, header: &Header) -> u32 {
         if let Some(old) = self.source {
             self.loss.end(old.sequence.lost());
-            self.old_ssrc = (old.ssrc != header.ssrc).then_some((old.ssrc, now));
+            if old.ssrc != header.ssrc {
+                self.old_ssrcs = [Some((old.ssrc, now)), self.old_ssrcs[0]];
+            }
         }
         let sequence = Sequence::begin(header.sequence);
         self.source = Some(Source {

@@ -1,3 +1,211 @@
 //! The shell: threads, sockets, files. Does IO and decides nothing.
-
+//!
+//! [`Service`] is the whole running program in one value: the demo and `run` start the same one.
+//!
+//! | room | thread | does |
+//! |---|---|---|
+//! | [`control`] | one | SIP sockets and the engine |
+//! | [`media`] | one a core | RTP sockets, relay, listening, prompts |
+//! | [`store`] | one | records into SQLite |
+//! | [`web`], [`telemetry`] | one | `/metrics`, `/healthz`, `/readyz` |
+pub mod clock;
+pub mod control;
+pub mod media;
+pub mod prompts;
 pub mod store;
+pub mod telemetry;
+pub mod transport;
+pub mod web;
+pub mod world;
+
+use crate::base::random::Random;
+use crate::call::prompts::PromptNames;
+use crate::config::Config;
+use crate::engine::{Engine, Input, Settings};
+use crate::media::prompt::PromptLibrary;
+use control::{Control, Order};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use store::{StoreError, StoreHandle};
+use telemetry::{Published, Readiness, Snapshot};
+use transport::udp::SipSockets;
+use web::WebServer;
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket that the configuration names cannot be bound.
+    #[error("{what} {address} cannot be used: {source}")]
+    Port {
+        /// Which listener.
+        what: &'static str,
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No RTP port of the range can be bound.
+    #[error("no pair of RTP ports in {first}-{last} on {address} can be bound")]
+    NoMediaPorts {
+        /// The address.
+        address: std::net::IpAddr,
+        /// First port of the range.
+        first: u16,
+        /// Last port of the range.
+        last: u16,
+    },
+    /// The media threads could not start.
+    #[error("the media threads cannot start: {0}")]
+    Media(std::io::Error),
+    /// The control thread could not start.
+    #[error("the control thread cannot start: {0}")]
+    Control(std::io::Error),
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A prompt cannot be loaded.
+    #[error("{0}")]
+    Prompts(String),
+}
+
+impl StartError {
+    /// Whether a port is taken or not ours (exit status 69), or the file asks for what is not there (78).
+    pub fn is_port(&self) -> bool {
+        matches!(
+            self,
+            StartError::Port { .. } | StartError::NoMediaPorts { .. }
+        )
+    }
+}
+
+/// The running program.
+pub struct Service {
+    control: Control,
+    web: Option<WebServer>,
+    published: Arc<Published>,
+    sip: Vec<SocketAddr>,
+}
+
+impl Service {
+    /// Binds all sockets, opens the store, starts all threads.
+    ///
+    /// # Errors
+    /// What is missing, in words for an operator; nothing is left running.
+    pub fn start(config: Config) -> Result<Service, StartError> {
+        let sockets = SipSockets::bind(&config.sip)?;
+        let library = Arc::new(prompts::load(&config.prompts).map_err(StartError::Prompts)?);
+        let store = StoreHandle::open(&config.store.path)?;
+        let (media, bound) = media::MediaThreads::start(&config.media, Arc::clone(&library))
+            .map_err(StartError::Media)?;
+        if bound.len() < 2 {
+            let (first, last) = config.media.ports;
+            let address = config.media.address;
+            return Err(StartError::NoMediaPorts {
+                address,
+                first,
+                last,
+            });
+        }
+        let mut engine = Engine::new(Settings {
+            listeners: sockets.listeners(config.sip.advertise),
+            media_address: config.sip.advertise.unwrap_or(config.media.address),
+            prompts: names_of(&library),
+            random: Random::from_seed(seed()?),
+            config: config.clone(),
+        });
+        engine.handle(clock::now(), Input::Ports(bound));
+        let published = Arc::new(Published::new(Snapshot {
+            figures: engine.figures().clone(),
+            gauges: engine.gauges(clock::now()),
+            readiness: Readiness::Ready,
+        }));
+        let web = start_web(&config, &published)?;
+        let sip = sockets.addresses();
+        let drain = config.sip.drain_timeout;
+        let control = Control::start(engine, sockets, media, store, Arc::clone(&published), drain)
+            .map_err(StartError::Control)?;
+        Ok(Service {
+            control,
+            web,
+            published,
+            sip,
+        })
+    }
+
+    /// Where SIP is heard, in the order of the configuration, free ports filled in.
+    pub fn sip_addresses(&self) -> &[SocketAddr] {
+        &self.sip
+    }
+
+    /// Where HTTP is heard.
+    pub fn web_address(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(WebServer::local_addr)
+    }
+
+    /// The newest figures.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.current()
+    }
+
+    /// No new calls; [`Service::wait`] returns when the running ones have ended, or after `drain_timeout`.
+    pub fn drain(&self) {
+        self.control.order(Order::Drain);
+    }
+
+    /// Ends all calls now.
+    pub fn shut_down(&self) {
+        self.control.order(Order::ShutDown);
+    }
+
+    /// Whether the control thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.control.is_finished()
+    }
+
+    /// Waits for the end of a drain; all records are on disk then.
+    ///
+    /// # Errors
+    /// Records that could not be written, or a thread that panicked, in words for an operator.
+    pub fn wait(self) -> Result<(), String> {
+        let ended = self.control.join();
+        if let Some(web) = self.web {
+            web.stop();
+        }
+        ended
+    }
+}
+
+fn start_web(config: &Config, published: &Arc<Published>) -> Result<Option<WebServer>, StartError> {
+    let Some(address) = config.web.listen else {
+        return Ok(None);
+    };
+    let started = WebServer::start(address, Arc::clone(published));
+    started.map(Some).map_err(|source| StartError::Port {
+        what: "web.listen",
+        address,
+        source,
+    })
+}
+
+fn names_of(library: &PromptLibrary) -> PromptNames {
+    let mut names = PromptNames::default();
+    for (voice, name) in library.names() {
+        if let Some(id) = crate::call::anchor::prompt_id(library, voice, name) {
+            names.insert(voice, name, id);
+        }
+    }
+    names
+}
+
+/// 32 bytes of the operating system's randomness.
+fn seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    let got = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
+    match got {
+        Ok(32) => Ok(seed),
+        Ok(_) => Err(StartError::Control(
+            std::io::ErrorKind::UnexpectedEof.into(),
+        )),
+        Err(error) => Err(StartError::Control(error.into())),
+    }
+}

@@ -122,8 +122,7 @@ impl StoreHandle {
         self.progress.is_healthy() && !self.thread.is_finished()
     }
 
-    /// Writes what is left and ends the thread. If the disk takes nothing for
-    /// [`writer::CLOSE_PATIENCE`], gives up.
+    /// Writes what is left and ends the thread. Gives up if the disk takes nothing for 5 s.
     ///
     /// # Errors
     /// The records that could not be written.

@@ -1,0 +1,92 @@
+//! `qingjiang run`: the service, until a signal.
+//!
+//! SIGTERM and SIGINT drain: no new calls, the running ones go on for up to `sip.drain_timeout`. A second signal
+//! ends them at once.
+
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, config_file};
+use crate::service::telemetry::log;
+use crate::service::{Service, StartError};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Exit status 0 after a drain, 78 for a bad configuration, 69 for a taken port, 1 for any other fault.
+pub fn run(args: &RunArgs) -> ExitCode {
+    let config = match config_file::load(&args.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    if let Err(error) = log::set_up(&config.log.filter) {
+        eprintln!("{error}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    let service = match Service::start(config) {
+        Ok(service) => service,
+        Err(error) => return not_started(&error),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sip = ?service.sip_addresses(),
+        web = ?service.web_address(),
+        "ready for calls"
+    );
+    match serve(service) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn not_started(error: &StartError) -> ExitCode {
+    eprintln!("{error}");
+    if error.is_port() {
+        ExitCode::from(EXIT_UNAVAILABLE)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Serves until the service has ended: by signals, or because a thread failed.
+fn serve(service: Service) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let mut term = listen(SignalKind::terminate())?;
+        let mut int = listen(SignalKind::interrupt())?;
+        let mut hup = listen(SignalKind::hangup())?;
+        let mut draining = false;
+        let mut look = tokio::time::interval(Duration::from_millis(100));
+        while !service.is_finished() {
+            tokio::select! {
+                _ = look.tick() => {}
+                _ = hup.recv() => tracing::warn!("SIGHUP: reloading is not built yet, the configuration stays"),
+                _ = async { tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} } } => {
+                    if draining { service.shut_down() } else { service.drain() }
+                    draining = true;
+                }
+            }
+        }
+        Ok::<(), String>(())
+    })?;
+    service.wait()
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+}

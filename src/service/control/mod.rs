@@ -1,0 +1,98 @@
+//! The control thread: SIP sockets in, the engine, actions out.
+//!
+//! One thread owns the engine. It reads the clock, feeds inputs one by one and carries out the actions of each before
+//! the next. What it cannot hand on at once (a full ring to a media thread, a full store) waits here in
+//! order, and the engine is told to let no new calls in meanwhile: nothing is dropped.
+
+mod turn;
+
+use crate::engine::Engine;
+use crate::service::media::MediaThreads;
+use crate::service::store::StoreHandle;
+use crate::service::telemetry::Published;
+use crate::service::transport::udp::SipSockets;
+use rustix::event::{EventfdFlags, eventfd};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use turn::Loop;
+
+/// Orders that may lie in the queue; they come from signals, so a handful is plenty.
+const ORDERS_MAX: usize = 16;
+
+/// What the control thread can be told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// No new calls; end when the running ones have ended.
+    Drain,
+    /// End all calls, then end.
+    ShutDown,
+}
+
+/// The running control thread.
+pub struct Control {
+    orders: SyncSender<Order>,
+    wake: Arc<OwnedFd>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+impl Control {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// No thread or descriptor could be had.
+    pub fn start(
+        engine: Engine,
+        sockets: SipSockets,
+        media: MediaThreads,
+        store: StoreHandle,
+        published: Arc<Published>,
+        drain_timeout: Duration,
+    ) -> io::Result<Control> {
+        let (orders, inbox) = sync_channel(ORDERS_MAX);
+        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let mut turn = Loop::new(
+            engine,
+            sockets,
+            media,
+            store,
+            published,
+            inbox,
+            Arc::clone(&wake),
+            drain_timeout,
+        )?;
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || turn.run().and_then(|()| turn.close()))?;
+        Ok(Control {
+            orders,
+            wake,
+            thread,
+        })
+    }
+
+    /// Gives an order. One more than the queue holds says nothing new and is left out.
+    pub fn order(&self, order: Order) {
+        if self.orders.try_send(order).is_ok() {
+            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    pub fn join(self) -> Result<(), String> {
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err("the control thread panicked".to_owned()))
+    }
+}

@@ -1,0 +1,53 @@
+//! Free ports, each given out once. They lie below the kernel's ephemeral range, so that no socket
+//! bound to port 0 takes one between our look and the peer's bind.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::Mutex;
+
+const FIRST: u32 = 10_000;
+const LAST: u32 = 32_000;
+
+static NEXT: Mutex<Option<u32>> = Mutex::new(None);
+
+/// A port that is free in UDP and TCP.
+pub fn one() -> u16 {
+    block(2)
+}
+
+/// The first, even, of `count` ports in a row.
+pub fn block(count: u16) -> u16 {
+    let mut next = NEXT.lock().unwrap_or_else(|poison| poison.into_inner());
+    // Test binaries that run at the same time start at different places.
+    let mut first = next.unwrap_or(FIRST + std::process::id() * 98 % (LAST - FIRST));
+    for _ in FIRST..LAST {
+        first += first % 2;
+        if first + u32::from(count) > LAST {
+            first = FIRST;
+        }
+        let end = first + u32::from(count);
+        match (first..end).rfind(|port| !is_free(*port)) {
+            None => {
+                *next = Some(end);
+                return first as u16;
+            }
+            Some(taken) => first = taken + 1,
+        }
+    }
+    panic!("no {count} free ports in a row between {FIRST} and {LAST}");
+}
+
+fn is_free(port: u32) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port as u16);
+    UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+}
+
+/// Whether somebody has bound this UDP port: asked from the kernel, since a trial bind of ours
+/// could be in the way of the peer's own.
+pub fn is_bound(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/udp").expect("/proc/net/udp");
+    let suffix = format!(":{port:04X}");
+    table
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .any(|local| local.ends_with(&suffix))
+}

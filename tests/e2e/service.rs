@@ -1,0 +1,244 @@
+//! The product: configured, started, asked, stopped.
+
+use crate::http::{self, Metrics};
+use crate::peer::Peer;
+use crate::ports;
+use crate::stage::{Stage, wait_for};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The name of the one hotline that is configured.
+pub const HOTLINE: &str = "weather";
+
+/// How long a service that has no calls may take to end.
+pub const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A configuration to be.
+pub struct Setup {
+    targets: Vec<String>,
+    ring_timeout: Option<String>,
+    calls: u16,
+}
+
+impl Setup {
+    /// One hotline that rings these ports of 127.0.0.1 in order.
+    pub fn new(agents: &[u16]) -> Self {
+        let targets = agents
+            .iter()
+            .map(|port| format!("\"sip:agent@127.0.0.1:{port}\""))
+            .collect();
+        Self {
+            targets,
+            ring_timeout: None,
+            calls: 8,
+        }
+    }
+
+    /// One hotline whose target answers before a person does.
+    pub fn queue(port: u16) -> Self {
+        let target = format!(
+            "{{ uri = \"sip:queue@127.0.0.1:{port}\", name = \"pbx-queue\", answer_means = \"queue\" }}"
+        );
+        Self {
+            targets: vec![target],
+            ring_timeout: None,
+            calls: 8,
+        }
+    }
+
+    /// Another no-answer time.
+    pub fn ring_timeout(mut self, time: &str) -> Self {
+        self.ring_timeout = Some(time.to_owned());
+        self
+    }
+
+    /// Media ports for so many calls at once.
+    pub fn calls(mut self, calls: u16) -> Self {
+        self.calls = calls;
+        self
+    }
+
+    /// Starts the service and waits until it says that it is ready.
+    pub fn start(self, stage: &Stage) -> Service {
+        let sip = local(ports::one());
+        let web = local(ports::one());
+        let store = stage.path("store");
+        let config = stage.path("qingjiang.toml");
+        std::fs::write(&config, self.toml(sip, web, &store)).expect("a config file");
+        let arguments = ["run", "--config", &config.display().to_string()].map(str::to_owned);
+        let peer = Peer::start(stage, "qingjiang", Path::new(QINGJIANG), &arguments);
+        let mut service = Service {
+            peer,
+            sip,
+            web,
+            store,
+        };
+        service.wait_until_ready();
+        service
+    }
+
+    /// The file.
+    pub fn toml(&self, sip: SocketAddr, web: SocketAddr, store: &Path) -> String {
+        // Four ports a call: RTP and RTCP of two legs.
+        let ports = self.calls * 4;
+        let first = ports::block(ports);
+        let last = first + ports - 1;
+        let ring_timeout = self
+            .ring_timeout
+            .as_ref()
+            .map_or(String::new(), |time| format!("ring_timeout = \"{time}\"\n"));
+        format!(
+            "[sip]\nlisten = [\"udp:{sip}\"]\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\n\
+             [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
+             [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\"]\n\n\
+             [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"hotline\"]\ntargets = [{targets}]\n\
+             profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}",
+            store = store.display(),
+            targets = self.targets.join(", "),
+        )
+    }
+}
+
+/// The binary under test.
+pub const QINGJIANG: &str = env!("CARGO_BIN_EXE_qingjiang");
+
+/// 127.0.0.1 and a port.
+pub fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// A running service.
+pub struct Service {
+    peer: Peer,
+    /// Where it speaks SIP.
+    pub sip: SocketAddr,
+    web: SocketAddr,
+    store: PathBuf,
+}
+
+impl Service {
+    fn wait_until_ready(&mut self) {
+        wait_for("readiness of the service", Duration::from_secs(20), || {
+            assert!(
+                self.peer.is_running(),
+                "the service ended at once:\n{}",
+                self.peer.output()
+            );
+            http::get(self.web, "/readyz")
+                .filter(|answer| answer.0 == 200)
+                .map(|_| ())
+        });
+    }
+
+    /// Its metrics now.
+    pub fn metrics(&self) -> Metrics {
+        let (status, page) = http::get(self.web, "/metrics").expect("an answer for /metrics");
+        assert_eq!(status, 200, "/metrics");
+        Metrics(page)
+    }
+
+    /// Waits until a metric has this sum: figures are published a little later than they move.
+    pub fn await_metric(&self, name: &str, expected: f64) {
+        let begin = std::time::Instant::now();
+        while self.metrics().sum(name, &[]) != expected {
+            assert!(
+                begin.elapsed() < std::time::Duration::from_secs(2),
+                "{name} is {} and not {expected}",
+                self.metrics().sum(name, &[])
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Calls at this moment, in every state.
+    pub fn calls_active(&self) -> f64 {
+        self.metrics().sum("qingjiang_calls_active", &[])
+    }
+
+    /// Prompts played so far.
+    pub fn prompts_played(&self) -> f64 {
+        self.metrics().sum("qingjiang_prompts_total", &[])
+    }
+
+    /// The records, oldest first, as soon as there are `count` of ended calls.
+    pub fn records(&self, count: usize) -> Vec<Value> {
+        let mut records = wait_for(&format!("{count} records"), Duration::from_secs(10), || {
+            Some(self.records_now()).filter(|records| records.len() >= count)
+        });
+        assert_eq!(records.len(), count, "records: {records:#?}");
+        records.sort_by_key(|record| record["offered_at"].as_str().map(str::to_owned));
+        records
+    }
+
+    /// All records there are now, of a service that has ended too.
+    pub fn records_now(&self) -> Vec<Value> {
+        read_records(&self.store)
+    }
+
+    /// The record of the one call that there was.
+    pub fn record(&self) -> Value {
+        self.records(1).remove(0)
+    }
+
+    /// Asks it to end, by SIGTERM.
+    pub fn terminate(&self) {
+        self.peer.signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended with exit status 0.
+    pub fn must_end(&mut self, limit: Duration) {
+        self.peer.must_succeed(limit);
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.peer.is_running()
+    }
+
+    /// Stops it: no call may be left that holds it up, and no bug may have been met.
+    pub fn stop(mut self) {
+        let bugs = self.metrics().sum("qingjiang_bugs_total", &[]);
+        assert_eq!(bugs, 0.0, "qingjiang_bugs_total");
+        self.terminate();
+        self.must_end(STOP_LIMIT);
+    }
+}
+
+/// What `qingjiang calls --json` prints: one array, or one object after another.
+fn read_records(store: &Path) -> Vec<Value> {
+    let output = Command::new(QINGJIANG)
+        .args(["calls", "--json", "--store"])
+        .arg(store)
+        .output()
+        .expect("qingjiang calls");
+    assert!(
+        output.status.success(),
+        "qingjiang calls: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+    let values: Vec<Value> = values
+        .collect::<Result<_, _>>()
+        .expect("JSON of qingjiang calls");
+    values
+        .into_iter()
+        .flat_map(|value| match value {
+            Value::Array(records) => records,
+            record => vec![record],
+        })
+        .collect()
+}
+
+/// The ids of the prompts in a record.
+pub fn prompts_of(record: &Value) -> Vec<&str> {
+    let played = record["prompts"].as_array();
+    let played = played.unwrap_or_else(|| panic!("no prompts in {record:#}"));
+    played
+        .iter()
+        .map(|prompt| prompt["id"].as_str().expect("a prompt's id"))
+        .collect()
+}
