@@ -3,11 +3,12 @@
 //! It is the demo's callers and agents, and the far end of test calls and load. It stands on the SIP
 //! core that the engine stands on, so it would share its bugs: other people's phones test those. Pure as the engine
 //! is: [`Phone::handle`] takes one input, [`Phone::poll_action`] gives what is to be done, [`Phone::next_deadline`] when to come
-//! back. It carries no audio: RTP ports are lent to it ([`Input::Ports`]), and its [`Event`]s say where audio goes.
+//! back. It carries no audio: RTP ports are lent to it ([`Input::Ports`]), its [`Event`]s say where audio goes, and [`audio`] makes it.
 //!
 //! Not done, on purpose: registration, authentication, re-INVITE (refused with 488, the call goes on), delayed offers (488), PRACK.
 //! Source: RFC 3261 §8 (user agents), §9, §11.2, §13, §15; RFC 3264.
 
+pub mod audio;
 pub mod behaviour;
 mod call;
 mod desk;
