@@ -354,6 +354,40 @@ fn both_may_hang_up_at_once() {
     world.assert_clean("both hung up");
 }
 
+/// A BYE may overtake the 180 and the 200 of its call: what rings late is cancelled, nothing is left.
+#[test]
+fn ringing_for_a_call_that_is_gone_is_cancelled() {
+    let incoming = Incoming {
+        hang_up_after: Some(MS(100)),
+        ..answering(0, 100)
+    };
+    let mut world = World::new(15, Outgoing::default(), incoming);
+    world.swallow = "SIP/2.0";
+    world.dial();
+    world.run_for(MS(90));
+    let invite = world.phones[0].desk.owners.keys().next().copied();
+    let invite = invite.and_then(|tx| world.phones[0].desk.transactions.request_of(tx).cloned());
+    let invite = invite.expect("the INVITE");
+    let tag = invite
+        .from()
+        .expect("From")
+        .tag()
+        .expect("a tag")
+        .to_owned();
+    let bye = request("BYE", &format!(";tag={tag}"), 1, "", "");
+    let bye = bye.replace("by-hand", invite.call_id());
+    let remote: SocketAddr = CALLEE.parse().expect("an address");
+    let bytes = bye.into_bytes();
+    world.input(0, Input::Sip { remote, bytes });
+    assert_eq!(world.end(0), ended(EndedBy::Peer, 200));
+    let bytes = answer(&invite, 180, "late").to_bytes();
+    world.input(0, Input::Sip { remote, bytes });
+    assert_eq!(world.sent("CANCEL"), 1);
+    world.swallow = "nothing";
+    world.run_for(S(120));
+    world.assert_clean("overtaken");
+}
+
 #[test]
 fn early_media_is_told_before_the_answer() {
     let incoming = Incoming {

@@ -1,7 +1,8 @@
 //! What a phone heard, as samples on a grid of arrival time.
 //!
 //! Decides where a packet's samples belong: the first of a stream where it arrived, the next ones by their time stamps, so that
-//! jitter does not tear them; where stamps and arrival part by more than [`SLIP_SAMPLES_MAX`], arrival wins. Gaps are silence.
+//! jitter does not tear them; where a stamp is further off than [`LATE_SAMPLES_MAX`] or [`EARLY_SAMPLES_MAX`], arrival wins. Gaps
+//! are silence.
 //! Source: RFC 3550 §5.1 (time stamps).
 
 use super::{SAMPLE_RATE, time_of};
@@ -12,8 +13,11 @@ use crate::media::codec::g711;
 /// Longest recording of one call: half an hour. What comes later is not kept.
 const SAMPLES_MAX: usize = SAMPLE_RATE as usize * 60 * 30;
 
-/// How far a time stamp may be off its arrival: 100 ms.
-const SLIP_SAMPLES_MAX: i64 = 800;
+/// How late a packet may be and still be put where its stamp says: 250 ms, a sender's thread that did not run.
+const LATE_SAMPLES_MAX: i64 = 2_000;
+
+/// How early it may be: 60 ms, the lateness of the packet that the others are measured by.
+const EARLY_SAMPLES_MAX: i64 = 480;
 
 /// What was heard in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +72,8 @@ impl Tape {
                 let ahead = timestamp.wrapping_sub(anchor.timestamp) as i32;
                 anchor.position + i64::from(ahead)
             });
-        let position = by_stamp.filter(|at| (at - arrival).abs() <= SLIP_SAMPLES_MAX);
+        let bounds = arrival - LATE_SAMPLES_MAX..=arrival + EARLY_SAMPLES_MAX;
+        let position = by_stamp.filter(|at| bounds.contains(at));
         let position = position.unwrap_or(arrival);
         self.anchor = Some(Anchor {
             ssrc,
@@ -184,6 +189,14 @@ mod tests {
             (400, 2, 4_000_000_000),
         ];
         assert_eq!(spans(&frames), [(0, 160), (1_600, 1_920), (3_200, 3_360)]);
+    }
+
+    #[test]
+    fn a_late_burst_is_put_back_and_a_later_one_is_heard_when_it_came() {
+        let burst = [(0, 1, 0), (240, 1, 160), (241, 1, 320), (242, 1, 480)];
+        assert_eq!(spans(&burst), [(0, 640)]);
+        let jump = [(0, 1, 0), (300, 1, 160), (301, 1, 320), (320, 1, 2_560)];
+        assert_eq!(spans(&jump), [(0, 160), (2_400, 2_720)]);
     }
 
     #[test]
