@@ -8,9 +8,11 @@
 //! | [`media`] | one a core | RTP sockets, relay, listening, prompts |
 //! | [`store`] | one | records into SQLite |
 //! | [`web`], [`telemetry`] | one | `/metrics`, `/healthz`, `/readyz` |
+//! | [`phone`] | one a line | our own phones, for the demo, load and tests |
 pub mod clock;
 pub mod control;
 pub mod media;
+pub mod phone;
 pub mod prompts;
 pub mod store;
 pub mod telemetry;
