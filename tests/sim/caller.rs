@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of qingjiang but what it is told in messages, and notes what it saw.
 
-use crate::net::Repeat;
+use crate::net::{GIVE_UP, Repeat};
 use crate::says::{
     ENGINE, Head, Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, hop, is_usable, request, sdp,
     tag_of, uri_in, with_sdp,
@@ -168,6 +168,7 @@ impl Caller {
                     self.ask(now, turn, Asked::Stray(stray), stray.method());
                 }
             }
+            Wake::Step(..) if self.state == State::Leaving => self.state = State::Done,
             Wake::Step(..) => {}
         }
     }
@@ -367,8 +368,10 @@ impl Caller {
             }
             Asked::Bye => {
                 turn.check(matches!(status, 200 | 481 | 500), "an odd answer to BYE");
-                if self.state == State::ByeSent {
-                    self.state = State::Done;
+                match self.state {
+                    State::ByeSent => self.state = State::Done,
+                    // An early one: the INVITE's final response may still come, or is lost for good.
+                    _ => turn.wake.push((now + GIVE_UP, Wake::Step(0, 0))),
                 }
             }
             Asked::Merged => turn.check(status == 482, "a merged request was not refused"),

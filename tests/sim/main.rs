@@ -16,15 +16,19 @@ mod media;
 mod net;
 mod plan;
 mod says;
+mod tally;
 mod target;
 mod watch;
 mod world;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tally::Tally;
 
 /// Worlds in a normal test run.
 const SEEDS: u64 = 1_000;
@@ -32,76 +36,88 @@ const SEEDS: u64 = 1_000;
 /// Lines of a failed world's story that are printed; the file has them all.
 const LINES_SHOWN: usize = 60;
 
+/// Failed worlds that are listed.
+const FAILURES_SHOWN: usize = 40;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// The faults of a world; a panic of the engine is one.
-fn faults_of(seed: u64, trace: world::Trace) -> Vec<String> {
+/// The faults of a world, a panic of the engine too, and what happened in it.
+fn play(seed: u64, trace: world::Trace) -> (Vec<String>, Tally) {
     catch_unwind(AssertUnwindSafe(|| world::run(seed, trace))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        vec![format!("panicked: {}", text.unwrap_or_default())]
+        let fault = format!("panicked: {}", text.unwrap_or_default());
+        (vec![fault], Tally::default())
     })
 }
 
 /// Runs a world again with its story, and says how to see it.
-fn tell(seed: u64) -> String {
+fn story(seed: u64) -> String {
     let lines = Rc::new(RefCell::new(Vec::new()));
-    let faults = faults_of(seed, Some(Rc::clone(&lines)));
+    let (faults, tally) = play(seed, Some(Rc::clone(&lines)));
     let lines = lines.borrow();
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sim-{seed}.txt"));
-    let written = std::fs::write(&file, lines.join("\n")).is_ok();
-    let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
-    let whole = if written { file.display().to_string() } else { String::new() };
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sim-{seed}.txt"));
+    let written = match std::fs::write(&file, lines.join("\n")) {
+        Ok(()) => file.display().to_string(),
+        Err(error) => error.to_string(),
+    };
+    let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
     format!(
-        "{}\n\nseed {seed}: {faults:#?}\nthe whole story: {whole}\n\
-         again: SIM_SEED={seed} cargo test --test sim seeds -- --nocapture\n",
-        shown.join("\n")
+        "{shown}\n\n{tally}\nseed {seed}: {faults:#?}\nthe whole story: {written}\n\
+         again: SIM_SEED={seed} cargo test --test sim seeds -- --nocapture\n"
     )
 }
 
 /// Runs one world and fails with its story.
 fn must_hold(seed: u64) {
-    if !faults_of(seed, None).is_empty() {
-        panic!("{}", tell(seed));
-    }
+    let (faults, _) = play(seed, None);
+    assert!(faults.is_empty(), "{}", story(seed));
+}
+
+/// All worlds on all cores: the first fault of each that failed, and what happened in all of them.
+fn play_all(end: u64) -> (BTreeMap<u64, String>, Tally) {
+    let next = AtomicU64::new(0);
+    let results = Mutex::new((BTreeMap::new(), Tally::default()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let (faults, tally) = play(seed, None);
+            let mut results = results.lock().expect("nothing panics in here");
+            results.1.add(&tally);
+            if let Some(first) = faults.into_iter().next() {
+                results.0.insert(seed, first);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(work);
+        }
+    });
+    results.into_inner().expect("nothing panics in here")
 }
 
 #[test]
-fn seeds_hold() {
+fn seeds_hold_and_nothing_that_matters_is_rare() {
     if let Some(seed) = number("SIM_SEED") {
-        println!("{}", tell(seed));
+        println!("{}", story(seed));
         return must_hold(seed);
     }
-    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let end = number("SIM_SEEDS").unwrap_or(SEEDS);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let faults = faults_of(seed, None);
-                    if let Some(first) = faults.into_iter().next() {
-                        failed.lock().expect("no panic in here").push((seed, first));
-                    }
-                }
-            });
-        }
-    });
-    let mut failed = failed.into_inner().expect("no panic in here");
-    failed.sort();
-    if let Some((seed, _)) = failed.first() {
-        let list: Vec<String> = failed
-            .iter()
-            .take(40)
-            .map(|(seed, fault)| format!("{seed}: {fault:.200}"))
-            .collect();
-        let story = tell(*seed);
-        panic!("{story}\n{} of {end} worlds failed:\n{}", failed.len(), list.join("\n"));
+    let (failed, tally) = play_all(end);
+    println!("{tally}");
+    if let Some(seed) = failed.keys().next() {
+        let (story, count) = (story(*seed), failed.len());
+        let line = |(seed, fault): (&u64, &String)| format!("{seed}: {fault:.200}\n");
+        let list: String = failed.iter().take(FAILURES_SHOWN).map(line).collect();
+        panic!("{story}\n{count} of {end} worlds failed:\n{list}");
     }
+    let rare = tally.rarer_than(end / 100);
+    assert!(rare.is_empty(), "hardly ever happened: {rare:?}\n{tally}");
 }

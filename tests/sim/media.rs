@@ -170,6 +170,7 @@ impl Session {
                 ..
             } => {
                 out.check(self.listening, "a prompt before anybody listens");
+                self.speak_around(now, chance, out);
                 self.stop(now, PromptEnd::Stopped, out);
                 let onset = self.caller_onset.is_some_and(|at| at > *unless_speech_since);
                 let playing = Playing {
@@ -197,6 +198,28 @@ impl Session {
     fn stop(&mut self, now: Instant, how: PromptEnd, out: &mut Result) {
         if let Some(Playing { play, .. }) = self.playing.take() {
             out.facts.push(Fact::PromptEnded { play, how, at: now });
+        }
+    }
+
+    /// The caller's speech and a prompt often cross: "hello?" comes when it has been silent for long.
+    fn speak_around(&mut self, now: Instant, chance: &mut Chance, out: &mut Result) {
+        let kind = chance.between(0, 9);
+        if self.caller_speaks || kind > 1 {
+            return;
+        }
+        let (onset, told) = match kind {
+            0 => (now.before(chance.ms(0, 300)), now),
+            _ => {
+                let onset = now + chance.ms(0, 2_000);
+                (onset, onset + chance.ms(0, 300))
+            }
+        };
+        let end = told + chance.ms(100, 2_000);
+        out.ticks
+            .push((end + ENDED_AFTER, Tick::Ended(Leg::Caller, end)));
+        match kind {
+            0 => self.on_speech(now, Leg::Caller, onset, chance, out),
+            _ => out.ticks.push((told, Tick::Began(Leg::Caller, onset))),
         }
     }
 

@@ -72,12 +72,12 @@ impl World {
         let toml = toml(chance, &targets);
         let config = config::read(&toml, "world.toml", &Bench)
             .unwrap_or_else(|problems| panic!("{problems:?}\n{toml}"));
-        let calls = chance.between(1, 6);
+        let calls = chance.between(1, 10);
         let crowd = chance.percent(20);
         let callers = (0..calls)
             .map(|index| caller(chance, index, config.hotlines.len(), crowd))
             .collect();
-        let pairs = chance.pick(&[2, 4, 6, 40]);
+        let pairs = chance.pick(&[2, 6, 40, 40, 40]);
         let at = |chance: &mut Chance| Instant::ZERO + chance.ms(1_000, 60_000);
         let drain = chance.percent(8).then(|| at(chance));
         World {
@@ -119,7 +119,7 @@ fn targets(chance: &mut Chance) -> Vec<(SocketAddr, bool)> {
 }
 
 fn toml(chance: &mut Chance, targets: &[(SocketAddr, bool)]) -> String {
-    let calls = chance.pick(&["", "", "", "calls = 2"]);
+    let calls = chance.pick(&["", "", "", "", "", "calls = 2"]);
     let mut text = format!(
         "[sip]\nlisten = [\"udp:10.0.0.1:5060\"]\n[media]\naddress = \"10.0.0.1\"\nports = \"20000-29999\"\n\
          [limits]\n{calls}\n[[trunk]]\nname = \"carrier\"\nfrom = [\"10.1.0.0/16\"]\n\

@@ -7,7 +7,8 @@ use crate::chance::Chance;
 use crate::media::{self, Media, Tick};
 use crate::net::Net;
 use crate::plan::{self, PROMPTS};
-use crate::says::{Turn, Wake, engine, rubbish};
+use crate::says::{Turn, Wake, engine, header, rubbish};
+use crate::tally::Tally;
 use crate::target::{State, Target};
 use crate::watch::Watch;
 use qingjiang::base::ids::CallKey;
@@ -18,7 +19,7 @@ use qingjiang::call::doors::{Command, Fact};
 use qingjiang::call::prompts::PromptNames;
 use qingjiang::engine::{Engine, Input, Settings};
 use qingjiang::sip::transaction::Path;
-use qingjiang::sip::wire::{Message, parse_datagram};
+use qingjiang::sip::wire::parse_datagram;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -149,8 +150,8 @@ impl World {
         self.at(at, Event::In { from, bytes });
     }
 
-    /// Runs to the end of everything. The faults that were found, in order.
-    pub fn run(mut self) -> Vec<String> {
+    /// Runs to the end of everything, or to the first fault.
+    fn run(&mut self) {
         while let Some(at) = self.next() {
             if at > QUIET_BY {
                 self.watch.faults.push("not quiet after ten minutes".to_owned());
@@ -167,12 +168,20 @@ impl World {
                 None => self.handle(Input::Deadline),
             }
             if !self.watch.faults.is_empty() {
-                return self.watch.faults;
+                return;
             }
         }
         self.watch.finish(&self.engine);
         self.judge_peers();
-        self.watch.faults
+    }
+
+    fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        tally.count("the engine was copied", self.original.is_some());
+        tally.count("drained", self.plan.drain.is_some());
+        tally.count("shut down", self.plan.shut_down.is_some());
+        self.watch.tell(&mut tally);
+        tally
     }
 
     fn next(&self) -> Option<Instant> {
@@ -452,7 +461,7 @@ fn brief(bytes: &[u8]) -> String {
     };
     let text = String::from_utf8_lossy(bytes);
     let start = text.lines().next().unwrap_or_default().to_owned();
-    let header = |name: &str| Message::headers_first(&message, name);
+    let header = |name: &str| header(&message, name).to_owned();
     format!(
         "{start} | {} | {} | {} | {}",
         header("CSeq"),
@@ -460,16 +469,6 @@ fn brief(bytes: &[u8]) -> String {
         header("To"),
         crate::says::branch_of(&message)
     )
-}
-
-trait HeadersFirst {
-    fn headers_first(&self, name: &str) -> String;
-}
-
-impl HeadersFirst for Message {
-    fn headers_first(&self, name: &str) -> String {
-        self.headers.first(name).unwrap_or_default().to_owned()
-    }
 }
 
 fn in_brief(action: &Action) -> String {
@@ -480,9 +479,12 @@ fn in_brief(action: &Action) -> String {
     }
 }
 
-/// A world's faults, and the end of its story where it is wanted.
-pub fn run(seed: u64, trace: Trace) -> Vec<String> {
-    World::new(seed, trace).run()
+/// Runs a world: its faults in the order in which they were found, and what happened in it.
+pub fn run(seed: u64, trace: Trace) -> (Vec<String>, Tally) {
+    let mut world = World::new(seed, trace);
+    world.run();
+    let tally = world.tally();
+    (world.watch.faults, tally)
 }
 
 const _: () = assert!(LATEST.as_nanos() < QUIET_BY.as_nanos());

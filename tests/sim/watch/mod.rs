@@ -7,6 +7,7 @@
 mod actions;
 mod inputs;
 mod script;
+mod tell;
 mod verdict;
 
 use qingjiang::base::ids::CallKey;
