@@ -4,8 +4,8 @@
 
 use crate::net::{GIVE_UP, Repeat};
 use crate::says::{
-    ENGINE, Head, Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, hop, is_usable, request, sdp,
-    tag_of, uri_in, with_sdp,
+    ENGINE, Head, Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, hop, is_usable, request,
+    sdp, tag_of, uri_in, with_sdp,
 };
 use qingjiang::base::time::Instant;
 use qingjiang::sip::wire::{Message, Method};
@@ -429,7 +429,10 @@ impl Caller {
 
     fn learn_target(&mut self, turn: &mut Turn, response: &Message) {
         let contact = header(response, "Contact");
-        turn.check(contact == format!("<sip:{ENGINE}>"), "not qingjiang's Contact");
+        turn.check(
+            contact == format!("<sip:{ENGINE}>"),
+            "not qingjiang's Contact",
+        );
         self.target = uri_in(contact).to_owned();
     }
 

@@ -33,7 +33,10 @@ impl Chance {
     }
 
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.0.below(u32::try_from(from.len()).expect("a short list")) as usize].clone()
+        from[self
+            .0
+            .below(u32::try_from(from.len()).expect("a short list")) as usize]
+            .clone()
     }
 
     pub fn token(&mut self) -> String {

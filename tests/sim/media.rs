@@ -172,7 +172,9 @@ impl Session {
                 out.check(self.listening, "a prompt before anybody listens");
                 self.speak_around(now, chance, out);
                 self.stop(now, PromptEnd::Stopped, out);
-                let onset = self.caller_onset.is_some_and(|at| at > *unless_speech_since);
+                let onset = self
+                    .caller_onset
+                    .is_some_and(|at| at > *unless_speech_since);
                 let playing = Playing {
                     play: *play,
                     started: false,

@@ -81,7 +81,11 @@ impl Net {
 fn without_via(bytes: &[u8]) -> Vec<u8> {
     let is_via = |line: &&[u8]| line.starts_with(b"Via:");
     let lines = bytes.split(|byte| *byte == b'\n');
-    lines.filter(|line| !is_via(line)).flatten().copied().collect()
+    lines
+        .filter(|line| !is_via(line))
+        .flatten()
+        .copied()
+        .collect()
 }
 
 /// RFC 3261's repetition of a message over UDP, written again for the peers of these worlds.

@@ -87,7 +87,11 @@ impl World {
             targets,
             weather,
             ports: (0..pairs).map(pair).collect(),
-            lag: chance.pick(&[Duration::ZERO, Duration::from_micros(1_300)]),
+            lag: chance.pick(&[
+                Duration::ZERO,
+                Duration::from_micros(1_300),
+                Duration::from_millis(40),
+            ]),
             copied_after: chance.percent(25).then(|| chance.between(5, 200)),
             drain,
             shut_down: drain

@@ -71,6 +71,8 @@ pub enum State {
 pub struct Fork {
     pub tag: String,
     pub state: State,
+    /// A BYE of qingjiang's reached it.
+    pub got_bye: bool,
     repeat: u32,
     remote_cseq: u32,
     cseq: u32,
@@ -240,7 +242,9 @@ impl Target {
 
     fn refuse(&mut self, now: Instant, turn: &mut Turn, index: usize, status: u16) {
         let tag = self.tag(index, 0);
-        let bytes = self.response(index, status, Some(&tag), Vec::new()).to_bytes();
+        let bytes = self
+            .response(index, status, Some(&tag), Vec::new())
+            .to_bytes();
         let call = &mut self.served[index];
         call.spoke = true;
         call.final_status = Some(status);
@@ -267,6 +271,7 @@ impl Target {
             Fork {
                 tag,
                 state: State::Answered,
+                got_bye: false,
                 repeat,
                 remote_cseq,
                 cseq: 100,
@@ -318,7 +323,10 @@ impl Target {
         if call.vanished {
             return;
         }
-        turn.check(number == cseq_of(&call.invite).0, "an ACK with another CSeq");
+        turn.check(
+            number == cseq_of(&call.invite).0,
+            "an ACK with another CSeq",
+        );
         let one = call.forks.get_mut(&fork).expect("a fork");
         self.repeats.stop(one.repeat);
         if one.state != State::Answered {
@@ -385,6 +393,7 @@ impl Target {
         turn.check(cseq_of(bye).0 > one.remote_cseq, "a BYE with an old CSeq");
         self.repeats.stop(one.repeat);
         one.state = State::Ended;
+        one.got_bye = true;
         if call.manner.answers_bye {
             turn.send.push(bye.reply(200, None).to_bytes());
         }

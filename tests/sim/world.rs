@@ -36,9 +36,15 @@ pub type Trace = Option<Rc<RefCell<Vec<String>>>>;
 
 enum Event {
     /// A datagram reaches qingjiang.
-    In { from: SocketAddr, bytes: Vec<u8> },
+    In {
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// A datagram reaches a peer.
-    Out { to: SocketAddr, bytes: Vec<u8> },
+    Out {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
     CallerWakes(usize, Wake),
     TargetWakes(usize, Wake),
     Command(Command),
@@ -110,7 +116,7 @@ impl World {
     }
 
     fn set_up(&mut self) {
-        self.tell(|world| format!("{}", world.plan.toml));
+        self.tell(|world| world.plan.toml.clone());
         self.tell(|world| format!("{:?}", world.plan.weather));
         let ports = self.plan.ports.clone();
         self.handle(Input::Ports(ports));
@@ -143,7 +149,8 @@ impl World {
             .map(|_| u8::try_from(self.chance.between(0, 255)).expect("a byte"))
             .collect();
         if self.chance.percent(50) {
-            let start = b"BYE sip:x@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1:5060;branch=z9hG4bK1\r\n";
+            let start =
+                b"BYE sip:x@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1:5060;branch=z9hG4bK1\r\n";
             bytes.splice(0..0, start.iter().copied());
         }
         let from = rubbish();
@@ -154,7 +161,9 @@ impl World {
     fn run(&mut self) {
         while let Some(at) = self.next() {
             if at > QUIET_BY {
-                self.watch.faults.push("not quiet after ten minutes".to_owned());
+                self.watch
+                    .faults
+                    .push("not quiet after ten minutes".to_owned());
                 break;
             }
             self.now = self.now.max(at);
@@ -197,7 +206,9 @@ impl World {
 
     fn tell(&self, line: impl Fn(&World) -> String) {
         if let Some(trace) = &self.trace {
-            trace.borrow_mut().push(format!("{:?} {}", self.now, line(self)));
+            trace
+                .borrow_mut()
+                .push(format!("{:?} {}", self.now, line(self)));
         }
     }
 
@@ -231,7 +242,13 @@ impl World {
                 self.media_did(call, result);
             }
             Event::Told(input) => {
-                if !matches!(input, Input::Media { fact: Fact::Report { .. }, .. }) {
+                if !matches!(
+                    input,
+                    Input::Media {
+                        fact: Fact::Report { .. },
+                        ..
+                    }
+                ) {
                     self.tell(|_| format!("told {input:?}"));
                 }
                 self.handle(input);
@@ -317,7 +334,11 @@ impl World {
         match action {
             Action::SendSip { path, bytes } => {
                 let to = path.remote;
-                if self.targets.iter().any(|one| one.address == to && one.unreachable) {
+                if self
+                    .targets
+                    .iter()
+                    .any(|one| one.address == to && one.unreachable)
+                {
                     let later = self.now + self.chance.ms(0, 5);
                     return self.at(later, Event::Told(Input::SipUnreachable { path }));
                 }
@@ -342,7 +363,9 @@ impl World {
         let copy: Engine = postcard::from_bytes(&bytes).expect("what was written can be read");
         let again = postcard::to_stdvec(&copy).expect("an engine is plain data");
         if bytes != again {
-            self.watch.faults.push("a copy differs from its original".to_owned());
+            self.watch
+                .faults
+                .push("a copy differs from its original".to_owned());
         }
         self.original = Some(std::mem::replace(&mut self.engine, copy));
     }
@@ -396,7 +419,11 @@ impl World {
             for fork in served.forks.values() {
                 let id = (served.invite.call_id().to_owned(), fork.tag.clone());
                 let ended = fork.state == State::Ended || served.vanished;
-                let missed = fork.state == State::NeverAcknowledged && !taken.contains(&id);
+                let missed = fork.state == State::NeverAcknowledged && !taken.contains_key(&id);
+                let unheard = taken.get(&id) == Some(&true) && !fork.got_bye && !served.vanished;
+                if unheard {
+                    faults.push(format!("a BYE never reached {id:?}"));
+                }
                 if !ended && !missed {
                     faults.push(format!("a ghost call: {id:?} is {:?}", fork.state));
                 }
@@ -423,10 +450,16 @@ impl World {
             check(got == wanted, "a defect got another status");
             check(call.is_none(), "a refused INVITE became a call");
         }
+        let gone = caller.state == caller::State::Vanished;
+        let by_us = call.is_some_and(|call| call.was_hung_up_on());
+        check(gone || !by_us || caller.got_bye, "our BYE never reached it");
         if let Some(record) = call.and_then(|call| call.record.as_ref()) {
             let answered = record.answered.is_some();
             let saw = caller.final_status;
-            check(saw != Some(200) || answered, "saw an answer, the record none");
+            check(
+                saw != Some(200) || answered,
+                "saw an answer, the record none",
+            );
             let refused = saw.is_some_and(|status| status >= 300);
             check(!refused || !answered, "saw a refusal, the record an answer");
             let number = caller.call_id.split(['-', '@']).nth(1).unwrap_or_default();

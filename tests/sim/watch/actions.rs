@@ -20,7 +20,11 @@ impl Watch {
     pub fn on_actions(&mut self, input: &Input, actions: &[Action], engine: &Engine) {
         // Datagrams come last in the tray, but they are what the rest is about.
         for action in actions {
-            if let Action::Media { command: Command::Open { call, ports, .. }, .. } = action {
+            if let Action::Media {
+                command: Command::Open { call, ports, .. },
+                ..
+            } = action
+            {
                 self.on_open(*call, *ports);
             }
         }
@@ -60,7 +64,11 @@ impl Watch {
         let key = (remote, branch_of(response));
         let (_, method) = cseq_of(response);
         let (now, status) = (self.now, response.status().unwrap_or(0));
-        let Some(asked) = self.asked.get_mut(&key).filter(|_| method == Method::Invite) else {
+        let Some(asked) = self
+            .asked
+            .get_mut(&key)
+            .filter(|_| method == Method::Invite)
+        else {
             return;
         };
         let mut fault = None;
@@ -97,7 +105,11 @@ impl Watch {
             call.final_status.get_or_insert((status, now));
         }
         if !response.body.is_empty() {
-            if call.told.as_ref().is_some_and(|told| *told != response.body) {
+            if call
+                .told
+                .as_ref()
+                .is_some_and(|told| *told != response.body)
+            {
                 faults.push("the caller was told two answers");
             }
             call.told = Some(response.body.clone());
@@ -119,8 +131,15 @@ impl Watch {
         self.check(!id.is_empty(), "an INVITE without X-Qingjiang-Call");
         let values = invite.headers.all("X-Qingjiang-Call").count();
         self.check(values == 1, "X-Qingjiang-Call of a trunk was let through");
-        let by_id = self.calls.iter().position(|call| call.id.as_ref() == Some(&id));
-        let fresh = self.calls.len().checked_sub(1).filter(|_| self.fresh.is_some());
+        let by_id = self
+            .calls
+            .iter()
+            .position(|call| call.id.as_ref() == Some(&id));
+        let fresh = self
+            .calls
+            .len()
+            .checked_sub(1)
+            .filter(|_| self.fresh.is_some());
         let Some(index) = by_id.or(fresh.filter(|last| self.calls[*last].id.is_none())) else {
             return self.fault("an INVITE for no call");
         };
@@ -134,7 +153,9 @@ impl Watch {
         };
         let attempt = Attempt {
             call_id: invite.call_id().to_owned(),
-            from_tag: tag_of(header(invite, "From")).unwrap_or_default().to_owned(),
+            from_tag: tag_of(header(invite, "From"))
+                .unwrap_or_default()
+                .to_owned(),
             name: target.name.clone(),
             target: target.address,
             is_person: target.answer_means == AnswerMeans::Person,
@@ -172,13 +193,17 @@ impl Watch {
         let hops: u8 = header(invite, "Max-Forwards").parse().unwrap_or(0);
         let tag = tag_of(header(invite, "From")).unwrap_or_default();
         let fresh_tag = tag != call.from_tag && call.our_tag.as_deref() != Some(tag);
-        let fresh_id = invite.call_id() != call.call_id && !self.by_target.contains_key(invite.call_id());
+        let fresh_id =
+            invite.call_id() != call.call_id && !self.by_target.contains_key(invite.call_id());
         let port = audio_of(&invite.body).map(|(port, _)| port);
         let checks = [
             (hops + 1 == call.hops, "Max-Forwards was not counted down"),
             (fresh_tag && !tag.is_empty(), "the legs share a tag"),
             (fresh_id, "the legs share a Call-ID"),
-            (port == Some(call.agent_port), "the offer's port is not the call's"),
+            (
+                port == Some(call.agent_port),
+                "the offer's port is not the call's",
+            ),
         ];
         for (holds, fault) in checks {
             self.check(holds, fault);
@@ -191,9 +216,8 @@ impl Watch {
         }
         let tag = tag_of(header(ack, "To")).unwrap_or_default().to_owned();
         let known = self.by_target.get(ack.call_id()).copied();
-        let fork = known.and_then(|(index, place)| {
-            self.calls[index].attempts[place].forks.get_mut(&tag)
-        });
+        let fork =
+            known.and_then(|(index, place)| self.calls[index].attempts[place].forks.get_mut(&tag));
         match fork {
             Some(fork) => fork.acks += 1,
             None => self.fault("an ACK without a 200"),
@@ -227,9 +251,8 @@ impl Watch {
         }
         let tag = tag_of(header(bye, "To")).unwrap_or_default().to_owned();
         let known = self.by_target.get(bye.call_id()).copied();
-        let fork = known.and_then(|(index, place)| {
-            self.calls[index].attempts[place].forks.get_mut(&tag)
-        });
+        let fork =
+            known.and_then(|(index, place)| self.calls[index].attempts[place].forks.get_mut(&tag));
         match fork {
             Some(fork) => {
                 let acked = fork.acks > 0;
@@ -304,7 +327,7 @@ impl Watch {
             record: None,
             listening: false,
             script: None,
-            speech_told: false,
+            first_speech: None,
             caller_bye_in: false,
             caller_bye_out: None,
             closed: false,
@@ -328,7 +351,9 @@ impl Watch {
         let Some(&index) = self.by_key.get(&key) else {
             return self.fault("Listen for no call");
         };
-        let profile = self.config.hotlines[self.calls[index].hotline].profile.clone();
+        let profile = self.config.hotlines[self.calls[index].hotline]
+            .profile
+            .clone();
         let call = &mut self.calls[index];
         call.listening = true;
         let person = call.attempts.last().is_some_and(|last| last.is_person);
@@ -347,7 +372,7 @@ impl Watch {
             return self.fault("a prompt where no person answered");
         };
         let (right, due) = (script.next_prompt() == name, script.due());
-        let (spoke, over) = (script.spoke || call.speech_told, script.over);
+        let (spoke, over) = (script.spoke || call.first_speech.is_some(), script.over);
         script.on_asked();
         self.check(!spoke, "a prompt after the caller's speech was told");
         self.check(spoke || !over, "a prompt after one was refused or stopped");
@@ -361,7 +386,10 @@ impl Watch {
         let found = self.calls.iter().position(by_id);
         // A call without any INVITE to a target is named by its own INVITE, which is being handled.
         let fresh = self.fresh.is_some() && found.is_none();
-        let opened = self.calls.last().is_some_and(|last| last.offered_at == self.now);
+        let opened = self
+            .calls
+            .last()
+            .is_some_and(|last| last.offered_at == self.now);
         let index = match (found, fresh) {
             (Some(index), _) => index,
             (None, true) => {
@@ -394,7 +422,9 @@ impl Watch {
         let call = &self.calls[index];
         let at_once = record.ended_at == now && call.ended.is_none_or(|(at, _)| at == now);
         let unacked = call.acked.is_none()
-            && call.final_status.is_some_and(|(status, at)| status == 200 && now >= at + GIVE_UP);
+            && call
+                .final_status
+                .is_some_and(|(status, at)| status == 200 && now >= at + GIVE_UP);
         let script_over = call
             .script
             .as_ref()
@@ -403,9 +433,7 @@ impl Watch {
         let right = match (call.ended, record.ended_by) {
             (Some((_, by)), said) => by == said,
             (None, EndedBy::Unknown) => unacked,
-            (None, EndedBy::Qingjiang) => {
-                self.shutting_down || !call.is_answered() || script_over
-            }
+            (None, EndedBy::Qingjiang) => self.shutting_down || !call.is_answered() || script_over,
             (None, _) => false,
         };
         self.check(at_once, "a call did not end when a peer ended it");
@@ -491,9 +519,16 @@ impl Watch {
         }
         let over = call.record.is_some() && call.is_answered() && !call.caller_bye_in;
         let due = call.acked.is_some()
-            || call.final_status.is_some_and(|(_, at)| now >= at + GIVE_UP + T1);
+            || call
+                .final_status
+                .is_some_and(|(_, at)| now >= at + GIVE_UP + T1);
         if over && due && call.caller_bye_out.is_none() {
             faults.push("the caller's leg is not ended with the call");
+        }
+        let unacked = call.is_answered() && call.acked.is_none() && call.record.is_none();
+        let late = call.final_status.is_some_and(|(_, at)| now >= at + GIVE_UP);
+        if *input == Input::Deadline && unacked && late {
+            faults.push("a call whose 200 was never acknowledged goes on");
         }
         if *input == Input::Deadline
             && let Some(script) = call.script.as_ref().filter(|_| call.record.is_none())

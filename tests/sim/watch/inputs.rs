@@ -1,6 +1,6 @@
 //! What comes in, and what RFC 3261 says that it means.
 
-use super::{Asked, Attempt, Fork, Fresh, Watch};
+use super::{Asked, Attempt, Fresh, Watch};
 use crate::net::GIVE_UP;
 use crate::says::{branch_of, cseq_of, header, is_usable, tag_of};
 use qingjiang::base::ids::{CallKey, Leg};
@@ -73,7 +73,9 @@ impl Watch {
             remote,
             branch,
             call_id: invite.call_id().to_owned(),
-            from_tag: tag_of(header(invite, "From")).unwrap_or_default().to_owned(),
+            from_tag: tag_of(header(invite, "From"))
+                .unwrap_or_default()
+                .to_owned(),
             number: uri.user().unwrap_or_default(),
             hops: header(invite, "Max-Forwards").parse().unwrap_or(0),
             cseq: cseq_of(invite).0,
@@ -108,7 +110,10 @@ impl Watch {
     /// Requests that are in a dialog of ours, or look so; a BYE that is in one ends the call.
     fn on_in_dialog(&mut self, method: &Method, request: &Message) {
         let (to, from) = (header(request, "To"), header(request, "From"));
-        let (to, from) = (tag_of(to).map(str::to_owned), tag_of(from).map(str::to_owned));
+        let (to, from) = (
+            tag_of(to).map(str::to_owned),
+            tag_of(from).map(str::to_owned),
+        );
         let number = cseq_of(request).0;
         if let Some(&index) = self.by_caller.get(request.call_id()) {
             let call = &mut self.calls[index];
@@ -209,11 +214,19 @@ impl Watch {
         if call.record.is_some() {
             return;
         }
-        if let Fact::SpeechBegan { leg: Leg::Caller, .. } = fact {
-            call.speech_told = true;
+        if let (
+            Fact::SpeechBegan {
+                leg: Leg::Caller,
+                at,
+            },
+            true,
+        ) = (fact, call.listening)
+        {
+            call.first_speech.get_or_insert(*at);
         }
+        let now = self.now;
         if let Some(script) = &mut call.script {
-            script.on_fact(fact);
+            script.on_fact(now, fact);
         }
     }
 
@@ -251,8 +264,10 @@ impl Attempt {
             return;
         }
         self.first_2xx.get_or_insert(now);
-        let tag = tag_of(header(response, "To")).unwrap_or_default().to_owned();
-        self.forks.entry(tag.clone()).or_insert(Fork::default()).oks += 1;
+        let tag = tag_of(header(response, "To"))
+            .unwrap_or_default()
+            .to_owned();
+        self.forks.entry(tag.clone()).or_default().oks += 1;
         if !self.is_open() {
             return;
         }

@@ -53,7 +53,8 @@ pub struct Seen {
     pub record: Option<EndedCall>,
     listening: bool,
     script: Option<Script>,
-    speech_told: bool,
+    /// Onset of the caller's first speech that was told.
+    first_speech: Option<Instant>,
     caller_bye_in: bool,
     caller_bye_out: Option<Instant>,
     closed: bool,
@@ -175,12 +176,13 @@ impl Watch {
         self.calls.iter().filter(|call| call.record.is_none())
     }
 
-    /// Dialogs at targets to which a 200 came in time, as (Call-ID, tag).
-    pub fn taken_forks(&self) -> BTreeSet<(String, String)> {
-        let mut taken = BTreeSet::new();
+    /// Dialogs at targets whose 200 came in time, as (Call-ID, tag), and whether we sent them a BYE.
+    pub fn taken_forks(&self) -> BTreeMap<(String, String), bool> {
+        let mut taken = BTreeMap::new();
         for attempt in self.calls.iter().flat_map(|call| &call.attempts) {
-            for tag in attempt.forks.keys() {
-                taken.insert((attempt.call_id.clone(), tag.clone()));
+            for (tag, fork) in &attempt.forks {
+                let id = (attempt.call_id.clone(), tag.clone());
+                taken.insert(id, fork.bye_out.is_some());
             }
         }
         taken
@@ -199,6 +201,11 @@ impl Watch {
 }
 
 impl Seen {
+    /// Whether we sent the caller a BYE.
+    pub fn was_hung_up_on(&self) -> bool {
+        self.caller_bye_out.is_some()
+    }
+
     fn is_answered(&self) -> bool {
         matches!(self.final_status, Some((200, _)))
     }

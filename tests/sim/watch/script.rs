@@ -19,8 +19,10 @@ pub struct Script {
     pub asked: usize,
     /// Prompts that were heard to their end.
     pub completed: usize,
-    /// Prompts whose first frame left.
-    pub started: usize,
+    /// Prompts whose first frame left: when they were due, and when it was told.
+    pub heard: Vec<(Instant, Instant)>,
+    /// When the outstanding one was due.
+    asked_due: Instant,
     outstanding: bool,
     /// The caller spoke, or a prompt was refused or stopped: nothing more may be asked.
     pub over: bool,
@@ -38,7 +40,8 @@ impl Script {
             agent_speaks: false,
             asked: 0,
             completed: 0,
-            started: 0,
+            heard: Vec::new(),
+            asked_due: answered,
             outstanding: false,
             over: false,
             spoke: false,
@@ -46,9 +49,11 @@ impl Script {
         }
     }
 
-    pub fn on_fact(&mut self, fact: &Fact) {
+    pub fn on_fact(&mut self, now: Instant, fact: &Fact) {
         match fact {
-            Fact::SpeechBegan { leg, .. } | Fact::SpeechEnded { leg, .. } if *leg == Leg::Caller => {
+            Fact::SpeechBegan { leg, .. } | Fact::SpeechEnded { leg, .. }
+                if *leg == Leg::Caller =>
+            {
                 self.spoke = true;
                 self.over = true;
             }
@@ -59,7 +64,7 @@ impl Script {
                     (self.since, self.floor) = (*at, *at);
                 }
             }
-            Fact::PromptStarted { .. } => self.started += 1,
+            Fact::PromptStarted { .. } if !self.over => self.heard.push((self.asked_due, now)),
             Fact::PromptEnded { how, at, .. } => self.on_prompt_ended(*how, *at),
             _ => {}
         }
@@ -103,6 +108,7 @@ impl Script {
     }
 
     pub fn on_asked(&mut self) {
+        self.asked_due = self.due().unwrap_or(self.since);
         self.asked += 1;
         self.outstanding = true;
     }

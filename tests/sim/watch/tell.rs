@@ -60,8 +60,14 @@ impl Seen {
         };
         tally.count("a script to its end", treated(TreatmentOutcome::HungUp));
         tally.count("a caller recovered", treated(TreatmentOutcome::Recovered));
-        tally.count("a caller left a script", treated(TreatmentOutcome::CallerLeft));
-        tally.count("an agent left a script", treated(TreatmentOutcome::AgentLeft));
+        tally.count(
+            "a caller left a script",
+            treated(TreatmentOutcome::CallerLeft),
+        );
+        tally.count(
+            "an agent left a script",
+            treated(TreatmentOutcome::AgentLeft),
+        );
         tally.count("a finding", !record.findings.is_empty());
     }
 }

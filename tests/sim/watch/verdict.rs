@@ -84,11 +84,7 @@ fn against_figures(line: &HotlineFigures, records: &[&EndedCall]) -> Vec<String>
         ("answered", line.answered, answered),
         ("wait", line.wait.count(), answered),
         ("talk", line.talk.count(), answered),
-        (
-            "short",
-            line.abandoned[0],
-            outcome(Outcome::ShortAbandoned),
-        ),
+        ("short", line.abandoned[0], outcome(Outcome::ShortAbandoned)),
         ("abandoned", line.abandoned[1], outcome(Outcome::Abandoned)),
     ];
     let rang: u64 = line
@@ -136,7 +132,10 @@ impl Seen {
                 faults.push(format!("the record's {what} is wrong: {record:?}"));
             }
         };
-        check("id", self.id.is_none() || self.id.as_ref() == Some(&record.id));
+        check(
+            "id",
+            self.id.is_none() || self.id.as_ref() == Some(&record.id),
+        );
         check("hotline", record.hotline.as_deref() == Some(hotline));
         check("trunk", record.trunk.as_ref() == Some(&self.trunk));
         check("offered_at", record.offered_at == self.offered_at);
@@ -149,13 +148,19 @@ impl Seen {
         check("final_status", record.final_status == status);
         check("attempts", record.attempts.len() == self.attempts.len());
         for (ours, theirs) in self.attempts.iter().zip(&record.attempts) {
-            let (end, outcome) = ours.end.unwrap_or((self.offered_at, AttemptOutcome::Failed));
+            let (end, outcome) = ours
+                .end
+                .unwrap_or((self.offered_at, AttemptOutcome::Failed));
             check("target", ours.name == theirs.target);
             check("attempt's outcome", outcome == theirs.outcome);
             check("ring", ours.rang_at.map(|at| end - at) == theirs.ring);
         }
-        let started = self.script.as_ref().map_or(0, |script| script.started);
-        check("prompts", record.prompts.len() == started);
+        let since = answered.map(|(_, at)| at);
+        let spoke = self.first_speech.map(|at| at.max(since.unwrap_or(at)));
+        check("first_speech_at", record.first_speech_at == spoke);
+        let heard = self.script.as_ref().map_or(&[][..], |script| &script.heard);
+        let told = record.prompts.iter().map(|one| (one.due, one.started_at));
+        check("prompts", told.eq(heard.iter().copied()));
         faults
     }
 
@@ -176,7 +181,7 @@ impl Seen {
     /// How the last target that was tried to its end did not answer.
     fn defeat(&self) -> Option<AttemptOutcome> {
         let tried = self.attempts.iter().filter_map(|attempt| attempt.end);
-        let lost = tried.map(|(_, outcome)| outcome);
-        lost.filter(|outcome| *outcome != AttemptOutcome::Cancelled).last()
+        let mut lost = tried.map(|(_, outcome)| outcome);
+        lost.rfind(|outcome| *outcome != AttemptOutcome::Cancelled)
     }
 }
