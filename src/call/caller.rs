@@ -3,7 +3,7 @@
 //! Decides how the leg is rung, answered, refused and ended by RFC 3261's rules for a user agent server; never
 //! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
 
-use super::desk::{ALLOW, CallTimer, Desk};
+use super::desk::{ALLOW, CallTimer, Desk, signed};
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
 use crate::sip::dialog::{Dialog, DialogKey, answer};
@@ -116,7 +116,7 @@ impl CallerLeg {
             return;
         }
         let response = self.response(desk, 200, Some(sdp));
-        let ok = response.to_bytes();
+        let ok = signed(response.clone()).to_bytes();
         desk.respond(now, self.tx, response);
         let (interval, until) = (T1, now + TIMEOUT);
         let then_bye = false;

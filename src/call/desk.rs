@@ -231,9 +231,8 @@ impl Desk {
     }
 
     /// Adds what every response of ours has, and sends it.
-    pub fn respond(&mut self, now: Instant, tx: TxId, mut response: Message) {
-        response.headers.push("Server", PRODUCT);
-        self.transactions.respond(now, tx, &response);
+    pub fn respond(&mut self, now: Instant, tx: TxId, response: Message) {
+        self.transactions.respond(now, tx, &signed(response));
     }
 
     /// Forgets all that is kept for a call.
@@ -254,6 +253,12 @@ impl Desk {
             self.owners.remove(&tx);
         }
     }
+}
+
+/// A response with our name, as it is sent.
+pub fn signed(mut response: Message) -> Message {
+    response.headers.push("Server", PRODUCT);
+    response
 }
 
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

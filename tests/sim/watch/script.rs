@@ -1,0 +1,115 @@
+//! R1's clock, written again from the rule: when a prompt is due, to the nanosecond.
+//!
+//! Source: `hotline-rules.md`, "When the clock starts". It shares nothing with `hotline::treat`.
+
+use qingjiang::base::ids::Leg;
+use qingjiang::base::time::Instant;
+use qingjiang::call::doors::{Fact, PromptEnd};
+use qingjiang::config::Profile;
+
+/// R1 of one call that a person answered.
+pub struct Script {
+    profile: Profile,
+    /// The clock starts here if nobody speaks: the answer and the greeting's time, or the last prompt's end.
+    since: Instant,
+    /// Agent speech that ended before this does not count.
+    floor: Instant,
+    agent_speaks: bool,
+    /// Prompts that were asked for.
+    pub asked: usize,
+    /// Prompts that were heard to their end.
+    pub completed: usize,
+    /// Prompts whose first frame left: when they were due, and when it was told.
+    pub heard: Vec<(Instant, Instant)>,
+    /// When the outstanding one was due.
+    asked_due: Instant,
+    outstanding: bool,
+    /// The caller spoke, or a prompt was refused or stopped: nothing more may be asked.
+    pub over: bool,
+    /// A caller's speech was told.
+    pub spoke: bool,
+    last_end: Instant,
+}
+
+impl Script {
+    pub fn new(profile: &Profile, answered: Instant) -> Script {
+        Script {
+            profile: profile.clone(),
+            since: answered + profile.agent_greeting_max,
+            floor: answered,
+            agent_speaks: false,
+            asked: 0,
+            completed: 0,
+            heard: Vec::new(),
+            asked_due: answered,
+            outstanding: false,
+            over: false,
+            spoke: false,
+            last_end: answered,
+        }
+    }
+
+    pub fn on_fact(&mut self, now: Instant, fact: &Fact) {
+        match fact {
+            Fact::SpeechBegan { leg, .. } | Fact::SpeechEnded { leg, .. }
+                if *leg == Leg::Caller =>
+            {
+                self.spoke = true;
+                self.over = true;
+            }
+            Fact::SpeechBegan { .. } => self.agent_speaks = true,
+            Fact::SpeechEnded { at, .. } => {
+                self.agent_speaks = false;
+                if *at > self.floor && !self.outstanding {
+                    (self.since, self.floor) = (*at, *at);
+                }
+            }
+            Fact::PromptStarted { .. } if !self.over => self.heard.push((self.asked_due, now)),
+            Fact::PromptEnded { how, at, .. } => self.on_prompt_ended(*how, *at),
+            _ => {}
+        }
+    }
+
+    fn on_prompt_ended(&mut self, how: PromptEnd, at: Instant) {
+        self.outstanding = false;
+        if how != PromptEnd::Completed {
+            self.over = true;
+            return;
+        }
+        self.completed += 1;
+        (self.since, self.floor, self.last_end) = (at, at, at);
+    }
+
+    /// All prompts of the profile, the final one too.
+    fn prompts(&self) -> usize {
+        self.profile.steps.len() + 1
+    }
+
+    /// When the next prompt must be asked for; `None`: not at all as things stand.
+    pub fn due(&self) -> Option<Instant> {
+        let left = self.asked < self.prompts() && !self.outstanding && !self.over;
+        let silence = match self.asked {
+            0 => self.profile.silence_after,
+            _ => self.profile.repeat_after,
+        };
+        (left && !self.agent_speaks).then(|| self.since + silence)
+    }
+
+    /// When the call must be ended.
+    pub fn hang_up_due(&self) -> Option<Instant> {
+        let complete = self.completed == self.prompts() && !self.over && self.profile.hang_up;
+        complete.then(|| self.last_end + self.profile.hang_up_after)
+    }
+
+    /// The prompt that must come next.
+    pub fn next_prompt(&self) -> &str {
+        let steps = &self.profile.steps;
+        steps.get(self.asked).unwrap_or(&self.profile.r#final)
+    }
+
+    pub fn on_asked(&mut self) {
+        self.asked_due = self.due().unwrap_or(self.since);
+        self.asked += 1;
+        self.outstanding = true;
+    }
+}
