@@ -21,3 +21,16 @@ pub fn load(path: &Path) -> Result<Config, String> {
 pub fn store_path(path: &Path) -> Result<PathBuf, String> {
     load(path).map(|config| config.store.path)
 }
+
+/// A length of time as the configuration writes it (`60s`, `10m`), for an argument.
+///
+/// # Errors
+/// It is none.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    let wrong = || format!("{text:?} is no length of time, such as 60s or 10m");
+    parsed
+        .ok()
+        .and_then(|length| length.try_into().ok())
+        .ok_or_else(wrong)
+}

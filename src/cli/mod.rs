@@ -3,6 +3,7 @@
 mod calls;
 mod check;
 mod config_file;
+mod demo;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,8 @@ enum Command {
     Run(run::RunArgs),
     /// Says all that is wrong with a configuration file.
     Check(check::CheckArgs),
+    /// Shows the main job on loopback: real calls, a silent caller treated, figures at the end.
+    Demo(demo::DemoArgs),
     /// Lists call records, or shows one.
     Calls(calls::CallsArgs),
 }
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Calls(args) => calls::run(args, config_file::store_path),
     }
 }

@@ -297,9 +297,12 @@ impl Phone {
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
         match arrival {
             Arrival::Request { tx, path, message } => self.on_request(now, tx, path, &message),
-            Arrival::Cancelled { invite } => {
-                self.with_owner(invite, |call, desk| call.on_cancelled(desk, now));
-            }
+            Arrival::Cancel {
+                tx,
+                message,
+                invite,
+            } => self.on_cancel(now, tx, &message, invite),
+            Arrival::Merged { tx, message } => self.reply(now, tx, &message, 482, &[]),
             Arrival::Ack { message } => {
                 if let Some(call) = self.call_of(&message) {
                     self.with_call(call, |call, desk| call.on_ack(desk, now));
@@ -319,6 +322,15 @@ impl Phone {
             Arrival::Unreachable { tx } => {
                 self.with_owner(tx, |call, desk| call.on_no_response(desk, tx, 503));
             }
+        }
+    }
+
+    /// RFC 3261 §9.2: 200 if there is such an INVITE; whether it still can be cancelled is its call's affair.
+    fn on_cancel(&mut self, now: Instant, tx: TxId, cancel: &Message, invite: Option<TxId>) {
+        let status = if invite.is_some() { 200 } else { 481 };
+        self.reply(now, tx, cancel, status, &[]);
+        if let Some(invite) = invite.filter(|invite| self.desk.transactions.awaits_final(*invite)) {
+            self.with_owner(invite, |call, desk| call.on_cancelled(desk, now));
         }
     }
 

@@ -40,6 +40,11 @@ pub fn embedded_prompt_names() -> Vec<(String, String)> {
     names
 }
 
+/// The file of a prompt in the binary.
+pub fn embedded_wav(voice: &str, id: &str) -> Option<Vec<u8>> {
+    Embedded::get(&format!("{voice}/{id}.wav")).map(|file| file.data.into_owned())
+}
+
 /// Loads all prompts; the first error does not hide the others.
 pub fn load(settings: &Prompts) -> Result<PromptLibrary, PromptProblems> {
     let mut library = PromptLibrary::default();
