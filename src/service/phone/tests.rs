@@ -107,15 +107,23 @@ fn a_voice_is_heard_at_the_other_end_and_the_events_come_in_time() {
     let (by, status) = (EndedBy::Peer, 200);
     assert_eq!(ended.what, What::Call(Event::Ended { by, status }));
 
+    assert_eq!(
+        agent.wait_for(MS(300), |_| true),
+        None,
+        "nothing after the end"
+    );
     let recordings = agent.stop();
     let audio = recordings.of(CallId::In(0)).expect("the call");
+    let recording = audio.recording.as_ref().expect("a recording");
+    let until = recording.instant_of(recording.samples.len());
+    assert!(until - ended.at < MS(60), "audio ends with the call");
     assert_eq!((audio.stats.ssrcs.len(), recordings.events_lost), (1, 0));
     assert!(
         audio.stats.received > 100 && audio.stats.sent > 100,
         "{:?}",
         audio.stats
     );
-    let heard = &audio.recording.as_ref().expect("a recording").samples;
+    let heard = &recording.samples;
     let (likeness, lag) = best_match(&said[..8_000], &heard[..16_000], 4_000);
     assert!(likeness > 0.99, "{likeness} at {lag}");
     let (likeness, again) = best_match(&said[8_000..], &heard[8_000..], 4_000);
