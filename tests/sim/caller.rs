@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The CSeq of every caller's INVITE.
+pub const INVITE_CSEQ: u32 = 10;
+
 /// What is wrong with an INVITE, so that it is no offered call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
@@ -133,7 +136,7 @@ impl Caller {
             invite: None,
             to_tag: None,
             target: format!("sip:{}@{ENGINE}", plan.number),
-            cseq: 10,
+            cseq: INVITE_CSEQ,
             oks: 0,
             repeats: Repeats::default(),
             inviting: 0,
@@ -407,7 +410,7 @@ impl Caller {
         if self.state == State::Calling {
             self.state = State::Proceeding;
             if self.plan.merged {
-                self.merge(now, turn);
+                self.merge(turn);
             }
         }
         if response.status() > Some(100) {
@@ -416,15 +419,14 @@ impl Caller {
         self.leave(now, turn);
     }
 
-    /// The same INVITE with another branch, as over another proxy.
-    fn merge(&mut self, now: Instant, turn: &mut Turn) {
+    /// The same INVITE with another branch, as over another proxy. Not repeated: a copy that comes after the
+    /// first one's transaction is over is a new call by RFC 3261.
+    fn merge(&mut self, turn: &mut Turn) {
         let branch = self.new_branch();
         let mut copy = self.request("INVITE", &branch, self.cseq, None);
         self.fill(&mut copy);
-        let id = self
-            .repeats
-            .start(now, turn, Repeat::other(now, copy.to_bytes()));
-        self.asked.insert(branch, (Asked::Merged, id));
+        turn.send.push(copy.to_bytes());
+        self.asked.insert(branch, (Asked::Merged, 0));
     }
 
     fn learn_target(&mut self, turn: &mut Turn, response: &Message) {
@@ -454,7 +456,7 @@ impl Caller {
         if self.oks > self.plan.acks_skipped && !self.was_gone {
             let branch = self.new_branch();
             // The ACK's CSeq is the INVITE's (RFC 3261 §13.2.2.4).
-            let ack = self.request("ACK", &branch, 10, tag.as_deref());
+            let ack = self.request("ACK", &branch, INVITE_CSEQ, tag.as_deref());
             turn.send.push(ack.to_bytes());
         }
     }

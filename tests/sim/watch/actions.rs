@@ -2,7 +2,7 @@
 
 use super::script::Script;
 use super::{Attempt, Seen, Watch};
-use crate::net::{GIVE_UP, T1};
+use crate::net::GIVE_UP;
 use crate::plan::PROMPTS;
 use crate::says::{audio_of, branch_of, cseq_of, header, tag_of};
 use qingjiang::base::ids::CallKey;
@@ -455,91 +455,5 @@ impl Watch {
         let right = call.final_status.map(|(status, _)| status) == last;
         self.check(all && over, "refused while a target was left");
         self.check(right, "the last result does not decide");
-    }
-
-    /// What must hold after every input.
-    fn after(&mut self, input: &Input, engine: &Engine) {
-        if let Some(fresh) = &self.fresh
-            && !fresh.record
-        {
-            self.note_unrecorded();
-        }
-        for index in 0..self.calls.len() {
-            self.check_call(index, input);
-        }
-        let (free, total) = engine.ports();
-        let lent = self.lent.len();
-        self.check(free + lent == total, "ports that are neither free nor lent");
-        self.check(total == self.ports_total, "ports appear or vanish");
-        let bugs = engine.figures().bugs.clone();
-        self.check(bugs.is_empty(), format!("counted as bugs: {bugs:?}"));
-        if *input == Input::Deadline {
-            let later = engine.next_deadline().is_none_or(|next| next > self.now);
-            self.check(later, "a deadline that is due stays");
-        }
-        if self.shutting_down {
-            self.check(engine.live_calls() == 0, "calls live on after the end");
-        }
-    }
-
-    /// A 503 while the queue of records is full leaves no record.
-    fn note_unrecorded(&mut self) {
-        let Some(fresh) = &self.fresh else { return };
-        let asked = &self.asked[&(fresh.remote, fresh.branch.clone())];
-        if asked.final_status == Some(503) {
-            self.unrecorded += 1;
-            let pressed = self.pressed;
-            self.check(pressed, "a call that was offered has no record");
-        }
-    }
-
-    fn check_call(&mut self, index: usize, input: &Input) {
-        let now = self.now;
-        let call = &self.calls[index];
-        let mut faults = Vec::new();
-        let ended_unrecorded = call.ended.is_some() && call.record.is_none();
-        if ended_unrecorded {
-            faults.push("a call that a peer ended goes on");
-        }
-        for attempt in &call.attempts {
-            let given_up = attempt.end.is_some() && attempt.first_2xx.is_none() && !attempt.refused;
-            let owes_cancel = given_up && attempt.provisional && !attempt.dead;
-            if owes_cancel && attempt.cancelled_at.is_none() {
-                faults.push("a target that is given up is not cancelled");
-            }
-            for (tag, fork) in &attempt.forks {
-                if fork.acks < fork.oks {
-                    faults.push("a 200 without its ACK");
-                }
-                let wanted = attempt.winner.as_ref() == Some(tag) && call.record.is_none();
-                if !wanted && fork.bye_out.is_none() && !fork.bye_in {
-                    faults.push("a target's dialog that nobody wants is not ended");
-                }
-            }
-        }
-        let over = call.record.is_some() && call.is_answered() && !call.caller_bye_in;
-        let due = call.acked.is_some()
-            || call
-                .final_status
-                .is_some_and(|(_, at)| now >= at + GIVE_UP + T1);
-        if over && due && call.caller_bye_out.is_none() {
-            faults.push("the caller's leg is not ended with the call");
-        }
-        let unacked = call.is_answered() && call.acked.is_none() && call.record.is_none();
-        let late = call.final_status.is_some_and(|(_, at)| now >= at + GIVE_UP);
-        if *input == Input::Deadline && unacked && late {
-            faults.push("a call whose 200 was never acknowledged goes on");
-        }
-        if *input == Input::Deadline
-            && let Some(script) = call.script.as_ref().filter(|_| call.record.is_none())
-        {
-            if script.due().is_some_and(|due| now >= due) {
-                faults.push("a prompt that is due is not asked for");
-            }
-            if script.hang_up_due().is_some_and(|due| now >= due) {
-                faults.push("the script is over and the call goes on");
-            }
-        }
-        self.faults.extend(faults.into_iter().map(String::from));
     }
 }

@@ -1,6 +1,7 @@
 //! What comes in, and what RFC 3261 says that it means.
 
 use super::{Asked, Attempt, Fresh, Watch};
+use crate::caller::INVITE_CSEQ;
 use crate::net::GIVE_UP;
 use crate::says::{branch_of, cseq_of, header, is_usable, tag_of};
 use qingjiang::base::ids::{CallKey, Leg};
@@ -91,7 +92,7 @@ impl Watch {
         let call = &mut self.calls[index];
         let is_of_200 = call.is_answered() && branch_of(ack) != call.branch;
         let ours = tag_of(header(ack, "To")).map(str::to_owned) == call.our_tag;
-        if is_of_200 && ours && cseq_of(ack).0 == 10 {
+        if is_of_200 && ours && cseq_of(ack).0 == INVITE_CSEQ {
             call.acked.get_or_insert(now);
         }
     }

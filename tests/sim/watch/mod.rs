@@ -2,9 +2,11 @@
 //! call, and says what is wrong.
 //!
 //! Its account is made from messages and times alone, by RFC 3261, the contract and the rules; what the engine
-//! thinks is only compared with it. Inputs are in [`inputs`], actions in [`actions`], the end in [`verdict`].
+//! thinks is only compared with it. Inputs are in [`inputs`], actions in [`actions`], what
+//! must hold between them in [`always`], the end in [`verdict`].
 
 mod actions;
+mod always;
 mod inputs;
 mod script;
 mod tell;
