@@ -97,6 +97,9 @@ fn by_definition(course: &Course) -> Vec<Seen> {
                 .as_ref()
                 .map_or(u64::MAX, |speech| speech.told_from);
             if told <= now + delay {
+                if !ends.is_empty() {
+                    seen.push(Seen::Recovered { now: told });
+                }
                 return seen;
             }
             busy_until = now + delay + length;
