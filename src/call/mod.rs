@@ -21,12 +21,12 @@ pub mod audio;
 pub mod caller;
 pub mod desk;
 pub mod doors;
-mod ending;
+pub mod ending;
 pub mod hunting;
 pub mod ledger;
 pub mod ports;
 pub mod prompts;
-mod talking;
+pub mod talking;
 
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
