@@ -19,6 +19,7 @@ use crate::call::prompts::PromptNames;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
+use crate::hotline::route;
 use crate::sip::dialog::{DialogKey, answer};
 use crate::sip::transaction::{Arrival, Path, TxId, response_address};
 use crate::sip::wire::{self, Message, Method, PeerFault, Start};
@@ -217,6 +218,9 @@ impl Engine {
         self.desk
             .figures
             .sip_message(Direction::In, kind_of(&message));
+        if message.is_request() && self.is_stranger(path, &message) {
+            return self.turn_stranger_away(path, &message);
+        }
         if self.desk.transactions.is_full() && opens_something(&message) {
             let mut busy = self.answer_without_transaction(&message, 503);
             busy.headers
@@ -229,6 +233,27 @@ impl Engine {
             Ok(None) => {}
             Err(refused) => self.refuse_unmatched(path, &refused.1, refused.0),
         }
+    }
+
+    /// Whether a request comes from nobody that the configuration names, and belongs to no call.
+    fn is_stranger(&self, path: Path, request: &Message) -> bool {
+        let (config, source) = (&self.desk.config, path.remote.ip());
+        let known = route::trunk_of(config, source).is_some() || route::is_target(config, source);
+        let in_call = || {
+            DialogKey::of_request(request).is_some_and(|key| self.desk.dialogs.contains_key(&key))
+        };
+        !known && !in_call()
+    }
+
+    /// 403 without a transaction, so that a stranger's flood leaves nothing behind (RFC 3261 §8.2.7).
+    fn turn_stranger_away(&mut self, path: Path, request: &Message) {
+        match request.method() {
+            Some(Method::Ack) => return,
+            Some(Method::Invite) => self.desk.figures.refused(Refusal::UnknownSource),
+            _ => {}
+        }
+        let response = self.answer_without_transaction(request, 403);
+        self.send_without_transaction(path, request, &response);
     }
 
     /// A request that is too broken for a transaction is answered without one, if it says to whom.
@@ -404,3 +429,6 @@ fn kind_of_bytes(bytes: &[u8]) -> SipKind {
         None => SipKind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,15 +49,9 @@ impl Engine {
         }
     }
 
-    /// A request outside of any dialog.
+    /// A request outside of any dialog, from a trunk or a target.
     fn on_new_request(&mut self, now: Instant, tx: TxId, path: Path, request: Message) {
-        let source = path.remote.ip();
-        let config = &self.desk.config;
-        let trunk = route::trunk_of(config, source);
-        if trunk.is_none() && !route::is_target(config, source) {
-            self.count_refusal(&request, Refusal::UnknownSource);
-            return self.reply(now, tx, &request, 403, &[]);
-        }
+        let trunk = route::trunk_of(&self.desk.config, path.remote.ip());
         match request.method() {
             Some(Method::Invite) => match trunk {
                 Some(trunk) => self.on_invite(now, tx, path, trunk, request),

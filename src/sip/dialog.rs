@@ -75,14 +75,18 @@ impl Dialog {
         })
     }
 
-    /// The dialog that a peer's answer to our INVITE makes (RFC 3261 §12.1.2).
+    /// The dialog that a peer's answer to our INVITE makes (RFC 3261 §12.1.2). Where its Contact is missing or no
+    /// SIP URI, what the INVITE was sent to stands in: the call must still be acknowledged and ended.
     ///
     /// # Errors
     /// The response lacks what a dialog needs.
     pub fn as_uac(invite: &Message, response: &Message, path: Path) -> Result<Dialog, PeerFault> {
-        let contact = response
-            .contact()?
-            .ok_or(PeerFault::MissingHeader("Contact"))?;
+        let contact = response.contact().ok().flatten().map(|contact| contact.uri);
+        let target = match (contact.filter(Uri::is_sip), &invite.start) {
+            (Some(contact), _) => contact,
+            (None, Start::Request { uri, .. }) => uri.clone(),
+            (None, Start::Response { .. }) => return Err(PeerFault::MissingHeader("Contact")),
+        };
         let mut routes = texts(&response.name_addrs("Record-Route")?);
         routes.reverse();
         Ok(Dialog {
@@ -91,7 +95,7 @@ impl Dialog {
             local_tag: invite.from()?.tag().unwrap_or_default().to_owned(),
             remote: response.headers.first("To").unwrap_or_default().to_owned(),
             remote_tag: response.to()?.tag().map(str::to_owned),
-            target: contact.uri,
+            target,
             routes,
             local_cseq: invite.cseq()?.number,
             remote_cseq: None,
@@ -272,6 +276,21 @@ mod tests {
         };
         assert_eq!(uri.to_string(), "sip:192.0.2.7");
         assert_eq!(bye.headers.first("Route"), Some("<sip:a@192.0.2.99:5070>"));
+    }
+
+    #[test]
+    fn an_answer_without_a_contact_is_still_acknowledged_and_ended() {
+        let invite = invite();
+        let mut ok = answer(&invite, 200, "theirs");
+        ok.headers.remove("Record-Route");
+        for contact in [None, Some("<tel:+86101234>"), Some("<sip:>,;")] {
+            contact.inspect(|contact| ok.headers.set("Contact", contact));
+            let mut dialog = Dialog::as_uac(&invite, &ok, path()).expect("a dialog");
+            let Start::Request { uri, .. } = dialog.request(Method::Bye).start else {
+                panic!("a request")
+            };
+            assert_eq!(uri.to_string(), "sip:hotline@192.0.2.1");
+        }
     }
 
     #[test]

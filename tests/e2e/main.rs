@@ -24,6 +24,7 @@ mod tone;
 
 // Tests.
 mod bad_input;
+mod demo;
 mod drain;
 mod hunting;
 mod left_alone;
