@@ -41,5 +41,5 @@ pub const MEDIA_FACTS_KEPT_MAX: usize = 256;
 pub const STORE_QUEUE_MAX: usize = 4_096;
 
 /// How long a call may stay in its ending: the longest transaction (64 × T1) and a little.
-/// After it the call is forgotten and its ports go back, whatever a peer still owes.
+/// After it the call is forgotten, whatever a peer still owes. Its ports go back when the media thread has closed them.
 pub const ENDING_MAX: Duration = Duration::from_secs(40);

@@ -263,7 +263,9 @@ impl<V: Vad> Anchor<V> {
 
     fn play(&mut self, now: Instant, play: PlayId, prompt: PromptId, to: PromptTo, since: Instant) {
         let caller = &self.ears[Leg::Caller.index()];
-        if caller.speaking() || caller.last_onset().is_some_and(|onset| onset > since) {
+        let spoke = caller.speaking() || caller.last_onset().is_some_and(|onset| onset > since);
+        // A caller on hold, or without an address, would not hear it: it must not count as played.
+        if spoke || !self.session.has_route(Leg::Caller) {
             let how = PromptEnd::Refused;
             self.facts.push(Fact::PromptEnded { play, how, at: now });
             return;

@@ -114,12 +114,14 @@ impl Attempt {
         }
     }
 
-    /// Closes the attempt's account, once.
-    pub fn settle(&mut self, now: Instant, outcome: AttemptOutcome) {
-        if self.outcome.is_none() {
+    /// Closes the attempt's account; `false` if that was done before.
+    pub fn settle(&mut self, now: Instant, outcome: AttemptOutcome) -> bool {
+        let open = self.outcome.is_none();
+        if open {
             self.outcome = Some(outcome);
             self.ended_at = Some(now);
         }
+        open
     }
 
     /// Gives up: CANCEL at once, or as soon as a provisional response allows it (RFC 3261 §9.1).
@@ -179,11 +181,14 @@ impl Attempt {
             desk.transactions.send(to, ack);
             return News::Nothing;
         }
-        let Ok(dialog) = Dialog::as_uac(&self.invite, response, path) else {
-            self.state = State::Over;
-            return News::Unusable;
-        };
         let wanted = self.is_open();
+        let Ok(dialog) = Dialog::as_uac(&self.invite, response, path) else {
+            if wanted {
+                self.state = State::Over;
+                return News::Unusable;
+            }
+            return News::Nothing;
+        };
         let given_up = matches!(self.state, State::CancelWanted | State::Cancelled);
         let mut up = Up {
             ack: acknowledge(desk, &dialog),

@@ -107,6 +107,21 @@ impl CallAudio {
         write_offer(&self.local(desk, Leg::Agent), &self.offer)
     }
 
+    /// Whether RTP can go where an answer wants it: an address of our own family, or none yet.
+    pub fn can_reach(&self, desk: &Desk, answer: &AudioAnswer) -> bool {
+        answer
+            .remote
+            .is_none_or(|remote| remote.is_ipv4() == desk.media_address.is_ipv4())
+    }
+
+    /// Whether both ends may send and hear. A caller on hold cannot answer a question, nor hear it.
+    pub fn is_two_way(&self) -> bool {
+        let agent = self
+            .agent
+            .is_some_and(|agent| agent.to_peer && agent.from_peer);
+        agent && self.offer.direction.sends() && self.offer.direction.receives()
+    }
+
     /// Takes a target's answer (from its 18x or 2xx) and gives the body for the caller.
     pub fn on_answer(&mut self, desk: &mut Desk, answer: &AudioAnswer) -> Vec<u8> {
         let stream = Stream {

@@ -159,6 +159,12 @@ impl CallerLeg {
         Repeat::GoesOn
     }
 
+    /// Whether an ACK is the one of our 200 (RFC 3261 §13.2.2.4): of this dialog, with the INVITE's CSeq.
+    pub fn is_acknowledged_by(&self, ack: &Message) -> bool {
+        let number = |message: &Message| message.cseq().map(|cseq| cseq.number).ok();
+        self.dialog.is_from_peer(ack) && number(ack) == number(&self.invite)
+    }
+
     /// The ACK of our 200 came.
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
         let State::AwaitingAck(waiting) = &self.state else {

@@ -58,6 +58,8 @@ pub enum CallTimer {
     Script,
     /// No RTP from the caller since the answer: `one_way`, `never_sent`.
     NeverSent,
+    /// Nothing was received from either end for a long time.
+    Gone,
     /// The longest time that an ending may take.
     Ending,
 }
@@ -242,6 +244,7 @@ impl Desk {
             CallTimer::RepeatOk,
             CallTimer::Script,
             CallTimer::NeverSent,
+            CallTimer::Gone,
             CallTimer::Ending,
         ] {
             self.timers.cancel((call, timer));

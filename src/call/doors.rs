@@ -174,7 +174,7 @@ pub enum PromptEnd {
     Completed,
     /// The caller spoke.
     Speech,
-    /// It never began: the caller had spoken meanwhile.
+    /// It never began: the caller had spoken meanwhile, or cannot be sent to.
     Refused,
     /// [`Command::Stop`] or another [`Command::Play`].
     Stopped,

@@ -10,6 +10,18 @@ use crate::hotline::record::{AttemptOutcome, EndedBy};
 use crate::sip::dialog::answer;
 use crate::sip::transaction::TxId;
 use crate::sip::wire::Message;
+use serde::{Deserialize, Serialize};
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The first BYE or CANCEL, or the refusal.
+    pub at: Instant,
+    /// Whose it was.
+    pub by: EndedBy,
+    /// What the caller's INVITE got.
+    pub final_status: u16,
+}
 
 impl Call {
     /// The caller's CANCEL: answered with the tag of the INVITE's own answers (RFC 3261 §9.2). After a final
@@ -45,7 +57,7 @@ impl Call {
         }
         self.end_script(desk, by);
         self.caller.hang_up(desk, now);
-        if let Some(attempt) = self.current() {
+        for attempt in &mut self.attempts {
             attempt.hang_up(desk, now);
         }
         self.ledger.on_hung_up(desk, now);
@@ -74,17 +86,32 @@ impl Call {
         }
     }
 
-    /// Over for the figures: audio stops, the record is written, the last messages are given their time.
+    /// Over for the figures: audio stops, the last messages are given their time.
     fn close(&mut self, desk: &mut Desk, now: Instant, by: EndedBy, final_status: u16) {
         self.phase = Phase::Ending;
-        for timer in [CallTimer::Ring, CallTimer::Script, CallTimer::NeverSent] {
+        for timer in [
+            CallTimer::Ring,
+            CallTimer::Script,
+            CallTimer::NeverSent,
+            CallTimer::Gone,
+        ] {
             desk.timers.cancel((self.key, timer));
         }
         self.audio.close(desk);
         desk.timers
             .set((self.key, CallTimer::Ending), now + ENDING_MAX);
-        let end = (by, final_status);
-        let record = self.ledger.close(desk, now, &self.id, &self.attempts, end);
-        desk.record(record);
+        self.ended = Some(Ended {
+            at: now,
+            by,
+            final_status,
+        });
+    }
+
+    /// The last facts of the media thread are in, or never will be: the record is written, once.
+    pub(super) fn write_record(&mut self, desk: &mut Desk) {
+        if let Some(ended) = self.ended.take() {
+            let record = self.ledger.close(desk, ended, &self.id, &self.attempts);
+            desk.record(record);
+        }
     }
 }

@@ -75,6 +75,7 @@ impl Call {
             ledger,
             max_forwards: max_forwards.saturating_sub(1),
             media_closed: false,
+            ended: None,
         };
         call.caller.ring(desk, now, 100, None);
         call.try_target(desk, now, 0);
@@ -176,7 +177,7 @@ impl Call {
         if rings && attempt.rang_at.is_none() {
             attempt.rang_at = Some(now);
         }
-        let answer = self.answer_in(response);
+        let answer = self.answer_in(desk, response);
         let sdp = answer.map(|answer| self.audio.on_answer(desk, &answer));
         if (180..=189).contains(&status) {
             self.ledger.on_first_ring(desk, now);
@@ -185,19 +186,20 @@ impl Call {
     }
 
     /// The usable answer in a response's body, if there is one.
-    fn answer_in(&self, response: &Message) -> Option<AudioAnswer> {
+    fn answer_in(&self, desk: &Desk, response: &Message) -> Option<AudioAnswer> {
         let is_sdp = response
             .content_type()
             .is_some_and(|t| t == "application/sdp");
         if !is_sdp || response.body.is_empty() {
             return None;
         }
-        offer_answer::read_answer(&response.body, &self.audio.offer).ok()
+        let answer = offer_answer::read_answer(&response.body, &self.audio.offer).ok()?;
+        self.audio.can_reach(desk, &answer).then_some(answer)
     }
 
     fn on_answered(&mut self, desk: &mut Desk, now: Instant, index: usize, response: &Message) {
         desk.timers.cancel((self.key, CallTimer::Ring));
-        let answer = self.answer_in(response);
+        let answer = self.answer_in(desk, response);
         let sdp = match answer {
             Some(answer) => self.audio.on_answer(desk, &answer),
             // Without a body the 18x's answer stands, if there was one.
@@ -234,8 +236,10 @@ impl Call {
         index: usize,
         defeat: Defeat,
     ) {
+        if !self.attempts[index].settle(now, defeat.outcome()) {
+            return;
+        }
         desk.timers.cancel((self.key, CallTimer::Ring));
-        self.attempts[index].settle(now, defeat.outcome());
         self.ledger.on_attempt_settled(desk, &self.attempts[index]);
         self.ledger.last_defeat = Some(defeat);
         if matches!(self.phase, Phase::Hunting) {

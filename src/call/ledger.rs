@@ -6,15 +6,16 @@
 use super::attempt::Attempt;
 use super::desk::Desk;
 use super::doors::StreamCounts;
+use super::ending::Ended;
 use crate::base::ids::Leg;
 use crate::base::time::Instant;
 use crate::hotline::figures::{Abandon, Direction, DropReason, HotlineIndex, TrunkIndex};
 use crate::hotline::finding::{Cause, Finding, FindingKind};
 use crate::hotline::hunt::Defeat;
 use crate::hotline::record::{
-    Attempt as AttemptEntry, AttemptOutcome, EndedBy, EndedCall, Outcome, Source, StreamTotals,
+    Attempt as AttemptEntry, AttemptOutcome, EndedCall, Outcome, Source, StreamTotals,
 };
-use crate::hotline::treat::{PromptPlayed, Treatment, TreatmentOutcome};
+use crate::hotline::treat::{PromptHow, PromptPlayed, Treatment, TreatmentOutcome};
 use serde::{Deserialize, Serialize};
 
 /// Findings kept of one call; later ones are counted in the figures only.
@@ -226,6 +227,18 @@ impl Ledger {
         self.prompts = heard.to_vec();
     }
 
+    /// A prompt was cut off by the end of the call.
+    pub fn on_prompt_cut_off(&mut self, how: PromptHow, at: Instant) {
+        if let Some(prompt) = self
+            .prompts
+            .last_mut()
+            .filter(|prompt| prompt.how.is_none())
+        {
+            prompt.how = Some(how);
+            prompt.ended_at = Some(at);
+        }
+    }
+
     /// Adds a leg's packet counters.
     pub fn count(&mut self, desk: &mut Desk, leg: Leg, counts: &StreamCounts) {
         self.streams[leg.index()].add(counts.received, counts.sent, counts.lost);
@@ -243,14 +256,7 @@ impl Ledger {
     }
 
     /// The account as it stands when the call is over.
-    pub fn close(
-        &self,
-        desk: &Desk,
-        now: Instant,
-        id: &str,
-        attempts: &[Attempt],
-        (ended_by, final_status): (EndedBy, u16),
-    ) -> EndedCall {
+    pub fn close(&self, desk: &Desk, ended: Ended, id: &str, attempts: &[Attempt]) -> EndedCall {
         let hotline = desk.hotline(self.hotline);
         EndedCall {
             id: id.to_owned(),
@@ -263,14 +269,14 @@ impl Ledger {
             caller: self.number.clone().unwrap_or_default(),
             offered_at: self.offered_at,
             answered: self.answered_at.map(|at| (at, Source::Signalling)),
-            ended_at: now,
+            ended_at: ended.at,
             post_dial_delay: self.first_ring_at.map(|at| at - self.offered_at),
             attempts: attempts.iter().map(|a| self.entry(desk, a)).collect(),
             ring_cadence: hotline.ring_cadence,
             first_speech_at: self.first_speech_at,
             outcome: self.outcome.unwrap_or(Outcome::Failed),
-            ended_by,
-            final_status: Some(final_status),
+            ended_by: ended.by,
+            final_status: Some(ended.final_status),
             findings: self.findings.clone(),
             prompts: self.prompts.clone(),
             treatments: self.treatment_entry().into_iter().collect(),

@@ -37,6 +37,7 @@ use audio::CallAudio;
 use caller::CallerLeg;
 use desk::{CallTimer, Desk};
 use doors::Fact;
+use ending::Ended;
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use talking::Talk;
@@ -56,6 +57,8 @@ pub struct Call {
     /// Hops that the INVITE may still make, ours already taken off (RFC 3261 §8.1.1.6).
     max_forwards: u8,
     media_closed: bool,
+    /// Set at the end, taken when the record is written.
+    ended: Option<Ended>,
 }
 
 /// Where the call is in its life.
@@ -129,7 +132,8 @@ impl Call {
             CallTimer::RepeatOk => self.on_repeat_due(desk, now),
             CallTimer::Script => self.on_script_due(desk, now),
             CallTimer::NeverSent => self.on_never_sent(desk, now),
-            CallTimer::Ending => {}
+            CallTimer::Ending => self.write_record(desk),
+            CallTimer::Gone => self.on_gone_due(desk, now),
         }
     }
 
@@ -138,9 +142,13 @@ impl Call {
         match fact {
             Fact::Report { leg, counts } => {
                 self.ledger.count(desk, leg, &counts);
+                self.on_audio(now, counts.received);
                 self.on_level(leg, counts.level_max_dbov10);
             }
-            Fact::Closed => self.media_closed = true,
+            Fact::Closed => {
+                self.media_closed = true;
+                self.write_record(desk);
+            }
             fact => self.on_heard(desk, now, fact),
         }
     }

@@ -21,13 +21,21 @@ use std::time::Duration;
 /// No RTP from the caller for this long after the answer is the finding `never_sent`.
 const NEVER_SENT_AFTER: Duration = Duration::from_secs(2);
 
+/// A call in which neither end has sent any RTP for this long is taken for one that both have left without a BYE.
+/// Until there are session timers (RFC 4028) nothing else ends it.
+const GONE_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// Below this level a frame is digital silence: A-law's and µ-law's quietest codes (tenths of dBov).
 const DIGITAL_SILENCE_DBOV10: i16 = -700;
 
 /// An answered call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Talk {
-    /// R1; `None` where a queue answered: nobody has been connected yet.
+    /// Whether a person answered, as far as the configuration says.
+    person: bool,
+    /// The last RTP packet of either end, to the second.
+    received_at: Instant,
+    /// R1; `None` where a queue answered (nobody has been connected yet), or the caller is on hold.
     script: Option<SilentCaller>,
     plays: u32,
     caller_rtp: CallerRtp,
@@ -44,7 +52,7 @@ enum CallerRtp {
 
 impl Talk {
     pub(super) fn is_with_person(&self) -> bool {
-        self.script.is_some()
+        self.person
     }
 
     fn cause_of_silence(&self) -> (FindingKind, Cause) {
@@ -63,8 +71,9 @@ impl Call {
     pub(super) fn begin_talk(&mut self, desk: &mut Desk, now: Instant, index: usize) {
         let hotline = &desk.config.hotlines[self.hotline];
         let target = &hotline.targets[self.attempts[index].target];
-        let script = (target.answer_means == AnswerMeans::Person)
-            .then(|| SilentCaller::new(&hotline.profile, now));
+        let person = target.answer_means == AnswerMeans::Person;
+        let script =
+            (person && self.audio.is_two_way()).then(|| SilentCaller::new(&hotline.profile, now));
         let caller_rtp = match self.ledger.heard_caller {
             true => CallerRtp::Flowing,
             false => CallerRtp::None,
@@ -74,7 +83,11 @@ impl Call {
                 .set((self.key, CallTimer::NeverSent), now + NEVER_SENT_AFTER);
         }
         self.ledger.on_answered(desk, now);
+        desk.timers
+            .set((self.key, CallTimer::Gone), now + GONE_AFTER);
         self.phase = Phase::Talking(Box::new(Talk {
+            person,
+            received_at: now,
             script,
             plays: 0,
             caller_rtp,
@@ -157,9 +170,11 @@ impl Call {
         }
     }
 
-    /// The ACK of our 200.
-    pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
-        self.caller.on_ack(desk, now);
+    /// An ACK on a leg: the one of our 200 has the caller's tag and the INVITE's number.
+    pub fn on_ack(&mut self, desk: &mut Desk, now: Instant, leg: Leg, ack: &Message) {
+        if leg == Leg::Caller && self.caller.is_acknowledged_by(ack) {
+            self.caller.on_ack(desk, now);
+        }
     }
 
     pub(super) fn on_repeat_due(&mut self, desk: &mut Desk, now: Instant) {
@@ -173,6 +188,9 @@ impl Call {
     pub(super) fn on_heard(&mut self, desk: &mut Desk, now: Instant, fact: Fact) {
         if matches!(fact, Fact::FirstRtp { leg: Leg::Caller }) {
             self.ledger.heard_caller = true;
+        }
+        if let (Phase::Ending, Fact::PromptEnded { how, at, .. }) = (&self.phase, &fact) {
+            self.ledger.on_prompt_cut_off(how_of(*how), *at);
         }
         let Phase::Talking(talk) = &mut self.phase else {
             return;
@@ -218,6 +236,28 @@ impl Call {
             _ => {}
         }
         self.run_script(desk, now);
+    }
+
+    /// Packets that one end sent in the last second.
+    pub(super) fn on_audio(&mut self, now: Instant, received: u32) {
+        if let Phase::Talking(talk) = &mut self.phase
+            && received > 0
+        {
+            talk.received_at = now;
+        }
+    }
+
+    /// Both ends may have vanished without a BYE: a call in which nothing comes from either is ended.
+    pub(super) fn on_gone_due(&mut self, desk: &mut Desk, now: Instant) {
+        let Phase::Talking(talk) = &self.phase else {
+            return;
+        };
+        let due = talk.received_at + GONE_AFTER;
+        if now < due {
+            desk.timers.set((self.key, CallTimer::Gone), due);
+        } else {
+            self.hang_up(desk, now, EndedBy::Unknown);
+        }
     }
 
     /// The loudest frame of a leg in the last second.

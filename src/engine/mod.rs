@@ -37,10 +37,10 @@ pub enum Input {
         /// The datagram.
         bytes: Vec<u8>,
     },
-    /// A datagram could not be sent.
+    /// A datagram could not be sent, and it would be no use to try again.
     SipUnreachable {
-        /// The path that failed.
-        path: Path,
+        /// The datagram.
+        bytes: Vec<u8>,
     },
     /// A media thread told something of a call.
     Media {
@@ -87,6 +87,8 @@ pub struct Engine {
     draining: bool,
     pressed: bool,
     bugs_seen: u64,
+    /// Makes the tags of answers without a transaction our own.
+    stateless_key: u64,
 }
 
 impl Engine {
@@ -97,8 +99,9 @@ impl Engine {
             listeners,
             media_address,
             prompts,
-            random,
+            mut random,
         } = settings;
+        let stateless_key = random.bits64();
         let figures = Figures::new(&config);
         let desk = Desk::new(config, listeners, media_address, prompts, random, figures);
         Engine {
@@ -109,6 +112,7 @@ impl Engine {
             draining: false,
             pressed: false,
             bugs_seen: 0,
+            stateless_key,
         }
     }
 
@@ -122,8 +126,10 @@ impl Engine {
         );
         match input {
             Input::Sip { path, bytes } => self.on_datagram(now, path, &bytes),
-            Input::SipUnreachable { path } => {
-                for arrival in self.desk.transactions.on_unreachable(now, path) {
+            Input::SipUnreachable { bytes } => {
+                if let Ok(unsent) = wire::parse_datagram(&bytes)
+                    && let Some(arrival) = self.desk.transactions.on_unreachable(now, &unsent)
+                {
                     self.on_arrival(now, arrival);
                 }
             }
@@ -197,7 +203,7 @@ impl Engine {
                 Doing::Talking => line.talking += 1,
                 Doing::Ending => continue,
             }
-            if call.doing() == Doing::Ringing {
+            if call.doing() != Doing::Talking {
                 line.longest_wait = line.longest_wait.max(now - call.offered_at());
             }
         }
@@ -221,7 +227,8 @@ impl Engine {
         if message.is_request() && self.is_stranger(path, &message) {
             return self.turn_stranger_away(path, &message);
         }
-        if self.desk.transactions.is_full() && opens_something(&message) {
+        let transactions = &self.desk.transactions;
+        if transactions.is_full() && opens_something(&message) && !transactions.knows(&message) {
             let mut busy = self.answer_without_transaction(&message, 503);
             busy.headers
                 .push("Retry-After", &RETRY_AFTER_SECONDS.to_string());
@@ -272,10 +279,18 @@ impl Engine {
         self.send_without_transaction(path, request, &response);
     }
 
-    fn answer_without_transaction(&mut self, request: &Message, status: u16) -> Message {
-        let mut response = answer(request, status, &self.desk.random.token());
+    fn answer_without_transaction(&self, request: &Message, status: u16) -> Message {
+        let mut response = answer(request, status, &self.stateless_tag(request));
         response.headers.push("Server", PRODUCT);
         response
+    }
+
+    /// The To tag of an answer without a transaction: the same for a repeated request (RFC 3261 §8.2.7), and
+    /// nobody can guess another's.
+    fn stateless_tag(&self, request: &Message) -> String {
+        let parts = ["Via", "From", "Call-ID", "CSeq"];
+        let parts = parts.map(|name| request.headers.first(name).unwrap_or_default());
+        Random::token_of(self.stateless_key, &parts)
     }
 
     fn send_without_transaction(&mut self, path: Path, request: &Message, response: &Message) {
@@ -295,9 +310,9 @@ impl Engine {
             Arrival::Merged { tx, message } => self.reply(now, tx, &message, 482, &[]),
             Arrival::Ack { message } => {
                 if let Some(key) = DialogKey::of_request(&message)
-                    && let Some(&(call, _)) = self.desk.dialogs.get(&key)
+                    && let Some(&(call, leg)) = self.desk.dialogs.get(&key)
                 {
-                    self.with_call(call, |call, desk| call.on_ack(desk, now));
+                    self.with_call(call, |call, desk| call.on_ack(desk, now, leg, &message));
                 }
             }
             Arrival::Response { tx, path, message } => {

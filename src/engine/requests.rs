@@ -9,6 +9,7 @@ use crate::base::limits::RETRY_AFTER_SECONDS;
 use crate::base::time::Instant;
 use crate::call::Call;
 use crate::call::desk::ALLOW;
+use crate::call::ending::Ended;
 use crate::call::hunting::Admitted;
 use crate::call::ledger::Ledger;
 use crate::hotline::figures::Refusal;
@@ -159,8 +160,12 @@ impl Engine {
         if !self.pressed {
             ledger.on_refused(&mut self.desk, now);
             let id = self.desk.random.token();
-            let end = (EndedBy::Qingjiang, 503);
-            let record = ledger.close(&self.desk, now, &id, &[], end);
+            let ended = Ended {
+                at: now,
+                by: EndedBy::Qingjiang,
+                final_status: 503,
+            };
+            let record = ledger.close(&self.desk, ended, &id, &[]);
             self.desk.record(record);
         }
     }

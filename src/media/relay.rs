@@ -82,6 +82,8 @@ pub struct Outgoing {
     sent: Option<Sent>,
     /// `None` after a splice: the next packet of the source begins a new segment.
     segment: Option<Segment>,
+    /// Ours less the source's time stamps, where the source was only interrupted.
+    resume: Option<u32>,
 }
 
 /// What has left already.
@@ -123,6 +125,7 @@ impl Outgoing {
             origin,
             sent: None,
             segment: None,
+            resume: None,
         }
     }
 
@@ -137,10 +140,18 @@ impl Outgoing {
         }
     }
 
-    /// What comes next does not continue what went before: a prompt begins or ends, the source is
-    /// another, or was not relayed for a while.
+    /// What comes next does not continue what went before: the source is another.
     pub fn splice(&mut self) {
         self.segment = None;
+        self.resume = None;
+    }
+
+    /// The source is not relayed for a while: a prompt has the stream, or it has no way. When it is
+    /// back its stamps mean the same times as before, however late its first packet comes.
+    pub fn interrupt(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            self.resume = Some(segment.timestamp_offset);
+        }
     }
 
     /// The source's packet goes no further, though those around it do.
@@ -186,7 +197,7 @@ impl Outgoing {
 
     /// The numbers of a prompt's frame that is due at `due`; `begins` for its first one.
     pub fn prompt(&mut self, due: Instant, begins: bool) -> Slot {
-        self.segment = None;
+        self.interrupt();
         let slot = self.next_slot(due, begins);
         self.note(due, slot, FRAME_TICKS);
         slot
@@ -205,9 +216,17 @@ impl Outgoing {
         if packet.late {
             return Placement::Late;
         }
-        let slot = self.next_slot(now, packet.marker || self.sent.is_some());
-        if ahead(slot.timestamp, self.clock(now)) > SPLICE_AHEAD_MAX_TICKS {
-            return Placement::Withheld;
+        let mut slot = self.next_slot(now, packet.marker || self.sent.is_some());
+        match self.resumed(now, packet) {
+            // Its time was filled by what went before.
+            Some(mapped) if self.sent.is_some_and(|sent| ahead(sent.end, mapped) > 0) => {
+                return Placement::Withheld;
+            }
+            Some(mapped) => slot.timestamp = mapped,
+            None if ahead(slot.timestamp, self.clock(now)) > SPLICE_AHEAD_MAX_TICKS => {
+                return Placement::Withheld;
+            }
+            None => {}
         }
         let timestamp_offset = slot.timestamp.wrapping_sub(packet.timestamp);
         self.segment = Some(Segment {
@@ -222,6 +241,13 @@ impl Outgoing {
         });
         self.note(now, slot, packet.length);
         Placement::Send(slot)
+    }
+
+    /// The time stamp of a source that was only interrupted, if it is still believed.
+    fn resumed(&self, now: Instant, packet: &Upstream) -> Option<u32> {
+        let mapped = packet.timestamp.wrapping_add(self.resume?);
+        let drift = ahead(mapped, self.clock(now));
+        (!packet.event && drift.abs() <= BELIEVED_TICKS).then_some(mapped)
     }
 
     /// The slot after all that was sent, on the clock if that is later.
@@ -452,6 +478,23 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_comes_back_late_keeps_its_time() {
+        let mut out = Outgoing::new(ORIGIN);
+        out.relay(at(0), &audio(1, 0));
+        for n in 1..=5 {
+            out.prompt(at(20 * n), n == 1);
+        }
+        // Packets 2 to 9 were held up and come at once: those of the prompt's time are left out.
+        for n in 1..=5 {
+            let packet = audio(1 + n, 160 * n);
+            assert_eq!(out.relay(at(160), &packet), Placement::Withheld, "{n}");
+        }
+        let slot = sent(out.relay(at(160), &audio(7, 960)));
+        assert_eq!((slot.sequence, media(slot), slot.marker), (4, 960, true));
+        assert_eq!(media(sent(out.relay(at(160), &audio(8, 1_120)))), 1_120);
+    }
+
+    #[test]
     fn time_stamps_follow_the_source_until_it_counts_anew() {
         let mut out = Outgoing::new(ORIGIN);
         out.relay(at(0), &audio(1, 0));
@@ -496,6 +539,6 @@ mod tests {
         let slot = out.prompt(at(60), false);
         assert_eq!((slot.sequence, slot.marker, media(slot)), (1, false, 480));
         let slot = sent(out.relay(at(83), &audio(6, 800)));
-        assert_eq!((slot.sequence, slot.marker, media(slot)), (2, true, 664));
+        assert_eq!((slot.sequence, slot.marker, media(slot)), (2, true, 800));
     }
 }

@@ -188,11 +188,11 @@ impl Session {
         let to = packet.leg.other();
         let media = self.leg(to);
         if media.playing {
-            media.out.splice();
+            media.out.interrupt();
             return None;
         }
         let Some((terms, address)) = media.route() else {
-            media.out.splice();
+            media.out.interrupt();
             self.leg(packet.leg).counts.dropped_no_route += 1;
             return None;
         };
@@ -228,7 +228,12 @@ impl Session {
     pub fn play(&mut self, leg: Leg, playing: bool) {
         let media = self.leg(leg);
         media.playing = playing;
-        media.out.splice();
+        media.out.interrupt();
+    }
+
+    /// Whether anything can be sent to this leg now.
+    pub fn has_route(&self, leg: Leg) -> bool {
+        self.legs[leg.index()].route().is_some()
     }
 
     /// Whether a prompt has the stream towards this leg.

@@ -81,8 +81,8 @@ pub enum Input {
     },
     /// A datagram could not be sent.
     Unreachable {
-        /// To whom.
-        remote: SocketAddr,
+        /// The datagram.
+        bytes: Vec<u8>,
     },
     /// RTP ports that the shell has bound. Each is used by one call; [`Event::Began`] says by which. Without
     /// one, a call to us is refused with 486 and a call of ours ends with 503 before it began.
@@ -200,8 +200,10 @@ impl Phone {
         );
         match input {
             Input::Sip { remote, bytes } => self.on_datagram(now, remote, &bytes),
-            Input::Unreachable { remote } => {
-                for arrival in self.desk.transactions.on_unreachable(now, path(remote)) {
+            Input::Unreachable { bytes } => {
+                if let Ok(unsent) = wire::parse_datagram(&bytes)
+                    && let Some(arrival) = self.desk.transactions.on_unreachable(now, &unsent)
+                {
                     self.on_arrival(now, arrival);
                 }
             }

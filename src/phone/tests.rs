@@ -445,8 +445,10 @@ fn a_peer_that_is_not_there_ends_the_call() {
     let mut world = World::new(11, Outgoing::default(), answering(0, 0));
     world.swallow = "INVITE";
     world.dial();
-    let remote = CALLEE.parse().expect("an address");
-    world.input(0, Input::Unreachable { remote });
+    let desk = &world.phones[0].desk;
+    let (tx, _) = desk.owners.first_key_value().expect("an INVITE");
+    let bytes = desk.transactions.request_of(*tx).expect("alive").to_bytes();
+    world.input(0, Input::Unreachable { bytes });
     assert_eq!(world.end(0), ended(EndedBy::Nobody, 503));
 }
 

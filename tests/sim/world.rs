@@ -340,7 +340,7 @@ impl World {
                     .any(|one| one.address == to && one.unreachable)
                 {
                     let later = self.now + self.chance.ms(0, 5);
-                    return self.at(later, Event::Told(Input::SipUnreachable { path }));
+                    return self.at(later, Event::Told(Input::SipUnreachable { bytes }));
                 }
                 for at in self.net.carry(self.now, &bytes) {
                     let bytes = bytes.clone();

@@ -66,7 +66,11 @@ impl Control {
         )?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || turn.run().and_then(|()| turn.close()))?;
+            .spawn(move || {
+                let ran = turn.run();
+                // Whatever went wrong: the records are kept.
+                ran.and(turn.close())
+            })?;
         Ok(Control {
             orders,
             wake,

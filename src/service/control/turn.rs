@@ -27,6 +27,9 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 /// Datagrams of one socket, and facts, that are taken before the others have their turn.
 const BATCH: usize = 64;
 
+/// How often it is said that datagrams cannot be sent: a peer must not fill the log.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
 /// How long the last messages of a drain are waited for once no call is up any more (T4, RFC 3261
 /// §17.1.2.2): a peer that is there has answered its BYE by then, a dead one never will.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
@@ -49,7 +52,11 @@ pub(super) struct Loop {
     commands: VecDeque<(u16, Command)>,
     /// Records that the store had no room for, in order.
     records: VecDeque<Box<CallRecord>>,
-    unreachable: Vec<Path>,
+    /// Datagrams that could not be sent; the engine is told of each after the input that made it.
+    unsent: Vec<Vec<u8>>,
+    /// How many there were since the last warning, and when the next one may be.
+    unsent_count: u64,
+    warn_at: Instant,
     pressed: bool,
     publish_at: Instant,
     drain_timeout: Duration,
@@ -92,7 +99,9 @@ impl Loop {
             buffer: vec![0; SIP_MESSAGE_BYTES_MAX],
             commands: VecDeque::new(),
             records: VecDeque::new(),
-            unreachable: Vec::new(),
+            unsent: Vec::new(),
+            unsent_count: 0,
+            warn_at: clock::now(),
             pressed: false,
             publish_at: clock::now(),
             drain_timeout,
@@ -126,6 +135,10 @@ impl Loop {
             self.keep_time(now);
             self.hand_on();
             self.publish(now);
+            if self.media.has_lost_a_thread() {
+                // Its calls are mute and its ports gone: better to be started anew than to go on like that.
+                return Err("a media thread has died".to_owned());
+            }
             if self.is_done(now) {
                 self.publish_now(now);
                 return Ok(());
@@ -215,9 +228,12 @@ impl Loop {
     fn feed(&mut self, input: Input) {
         self.engine.handle(clock::now(), input);
         self.act();
-        while let Some(path) = self.unreachable.pop() {
+        for _ in 0..BATCH {
+            let Some(bytes) = self.unsent.pop() else {
+                return;
+            };
             self.engine
-                .handle(clock::now(), Input::SipUnreachable { path });
+                .handle(clock::now(), Input::SipUnreachable { bytes });
             self.act();
         }
     }
@@ -234,11 +250,18 @@ impl Loop {
     }
 
     fn send(&mut self, path: Path, bytes: &[u8]) {
-        if let Err(error) = self.sockets.send(path, bytes) {
-            tracing::debug!(remote = %path.remote, %error, "a SIP datagram cannot be sent");
-            tracing::warn!(kind = ?error.kind(), "a SIP datagram cannot be sent");
-            self.unreachable.push(path);
+        let Err(error) = self.sockets.send(path, bytes) else {
+            return;
+        };
+        tracing::debug!(remote = %path.remote, %error, "a SIP datagram cannot be sent");
+        self.unsent_count += 1;
+        let now = clock::now();
+        if now >= self.warn_at {
+            let count = std::mem::take(&mut self.unsent_count);
+            tracing::warn!(count, kind = ?error.kind(), "SIP datagrams cannot be sent");
+            self.warn_at = now + WARN_EVERY;
         }
+        self.unsent.push(bytes.to_vec());
     }
 
     fn keep(&mut self, ended: &EndedCall) {
@@ -300,6 +323,7 @@ impl Loop {
         let readiness = match (self.engine.is_draining(), &self.store) {
             (true, _) => Readiness::Draining,
             (_, Some(store)) if !store.is_healthy() => Readiness::StoreFailing,
+            _ if self.pressed => Readiness::Behind,
             _ => Readiness::Ready,
         };
         self.published.publish(Snapshot {

@@ -104,6 +104,12 @@ impl MediaThreads {
         Ok(())
     }
 
+    /// Whether a thread has ended though nobody told it to.
+    pub fn has_lost_a_thread(&self) -> bool {
+        let lost = |thread: &Thread| thread.join.as_ref().is_some_and(JoinHandle::is_finished);
+        self.threads.iter().any(lost)
+    }
+
     /// Readable while facts wait that [`MediaThreads::facts`] has not looked at.
     pub fn facts_fd(&self) -> BorrowedFd<'_> {
         self.facts_wake.as_fd()

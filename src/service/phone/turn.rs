@@ -109,7 +109,7 @@ pub(super) struct Loop {
     legs: BTreeMap<u16, Leg>,
     ports: BTreeMap<CallId, u16>,
     due: Timers<u16>,
-    unreachable: Vec<SocketAddr>,
+    unsent: Vec<Vec<u8>>,
     ended: Recordings,
     /// When the thread goes, whatever is left.
     leave_at: Option<Instant>,
@@ -139,7 +139,7 @@ impl Loop {
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),
             due: Timers::default(),
-            unreachable: Vec::new(),
+            unsent: Vec::new(),
             ended: Recordings::default(),
             leave_at: None,
         };
@@ -250,8 +250,8 @@ impl Loop {
         let now = clock::now();
         self.phone.handle(now, input);
         self.carry_out(now);
-        while let Some(remote) = self.unreachable.pop() {
-            self.phone.handle(now, Input::Unreachable { remote });
+        while let Some(bytes) = self.unsent.pop() {
+            self.phone.handle(now, Input::Unreachable { bytes });
             self.carry_out(now);
         }
         self.lend_ports();
@@ -274,7 +274,7 @@ impl Loop {
         if let Err(error) = self.sip.send_to(bytes, to)
             && !is_passing(&error)
         {
-            self.unreachable.push(to);
+            self.unsent.push(bytes.to_vec());
         }
     }
 

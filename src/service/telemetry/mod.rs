@@ -35,6 +35,8 @@ pub enum Readiness {
     Draining,
     /// Not now: records cannot be written.
     StoreFailing,
+    /// Not now: a media thread or the store is behind.
+    Behind,
 }
 
 impl Readiness {
@@ -45,6 +47,7 @@ impl Readiness {
             Readiness::Starting => "starting: no port is bound or no store is open yet",
             Readiness::Draining => "draining: no new calls are taken",
             Readiness::StoreFailing => "the store cannot write records",
+            Readiness::Behind => "falling behind: new calls are refused",
         }
     }
 }

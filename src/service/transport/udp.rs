@@ -99,13 +99,17 @@ impl SipSockets {
     }
 }
 
-/// Whether the next datagram may go through all the same.
+/// Whether the same datagram may go through next time: SIP repeats it anyway.
 fn is_passing(error: &io::Error) -> bool {
-    let kind = error.kind();
-    matches!(
-        kind,
-        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionRefused
-    )
+    let passing = [
+        ErrorKind::WouldBlock,
+        ErrorKind::Interrupted,
+        ErrorKind::ConnectionRefused,
+        ErrorKind::OutOfMemory,
+        ErrorKind::PermissionDenied, // A full table of the kernel's connection tracking.
+    ];
+    let no_buffers = rustix::io::Errno::NOBUFS.raw_os_error();
+    passing.contains(&error.kind()) || error.raw_os_error() == Some(no_buffers)
 }
 
 fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {

@@ -424,27 +424,25 @@ impl Transactions {
         self.timers.set((tx, timer), now + transaction.interval);
     }
 
-    /// The socket could not send to this peer: client transactions that wait for it have failed.
-    pub fn on_unreachable(&mut self, now: Instant, path: Path) -> Vec<Arrival> {
-        let waiting: Vec<TxId> = self
-            .all
-            .iter()
-            .filter(|(_, t)| t.path == path && t.client_key.is_some())
-            .map(|(tx, _)| *tx)
-            .collect();
-        let mut arrivals = Vec::new();
-        for tx in waiting {
-            let effect = match self.all.get(&tx).map(|t| t.machine) {
-                Some(Machine::InviteClient(_)) => {
-                    self.step_invite_client(now, tx, invite_client::Event::TransportError)
-                }
-                _ => self.step_client(now, tx, client::Event::TransportError),
-            };
-            if effect == Some(Effect::Unreachable) {
-                arrivals.push(Arrival::Unreachable { tx });
-            }
+    /// A datagram of ours could not be sent. If it was a request, its transaction has failed; a response will be
+    /// asked for again.
+    pub fn on_unreachable(&mut self, now: Instant, unsent: &Message) -> Option<Arrival> {
+        if !unsent.is_request() {
+            return None;
         }
-        arrivals
+        let &tx = self.clients.get(&ClientKey::of(unsent).ok()?)?;
+        let effect = match self.all.get(&tx)?.machine {
+            Machine::InviteClient(_) => {
+                self.step_invite_client(now, tx, invite_client::Event::TransportError)
+            }
+            _ => self.step_client(now, tx, client::Event::TransportError),
+        };
+        (effect == Some(Effect::Unreachable)).then_some(Arrival::Unreachable { tx })
+    }
+
+    /// Whether a request belongs to a transaction that is there already.
+    pub fn knows(&self, request: &Message) -> bool {
+        ServerKey::of(request).is_ok_and(|key| self.servers.contains_key(&key))
     }
 
     /// The earliest deadline.
@@ -709,7 +707,8 @@ pub fn response_address(request: &Message, source: SocketAddr) -> SocketAddr {
     let Ok(via) = request.top_via() else {
         return source;
     };
-    if via.has_rport() {
+    // Nobody can be reached at port 0.
+    if via.has_rport() || via.port == Some(0) {
         return source;
     }
     // What is not UDP in the Via came over UDP all the same: it is answered where it came from.
@@ -737,4 +736,65 @@ fn hop_by_hop(request: &Message, method: Method) -> Result<Message, PeerFault> {
     message.headers.push("CSeq", &format!("{number} {method}"));
     message.headers.push("Max-Forwards", "70");
     Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::wire::parse_datagram;
+
+    fn path() -> Path {
+        let remote = "192.0.2.9:5060".parse().expect("an address");
+        Path {
+            listener: 0,
+            remote,
+        }
+    }
+
+    fn request(method: &str, branch: &str, sent_by: &str) -> Message {
+        let text = format!(
+            "{method} sip:1@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by};branch=z9hG4bK{branch}\r\n\
+             From: <sip:a@192.0.2.1>;tag=x\r\nTo: <sip:1@192.0.2.9>\r\nCall-ID: {branch}\r\n\
+             CSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        parse_datagram(text.as_bytes()).expect("a valid request")
+    }
+
+    #[test]
+    fn a_datagram_that_cannot_be_sent_fails_its_own_transaction_and_no_other() {
+        let mut all = Transactions::default();
+        let now = Instant::from_millis(1);
+        let (one, other) = (
+            request("INVITE", "1", "192.0.2.1"),
+            request("BYE", "2", "192.0.2.1"),
+        );
+        let failed = all
+            .request(now, path(), one.clone())
+            .expect("a transaction");
+        all.request(now, path(), other.clone());
+        let told = all.on_unreachable(now, &one);
+        assert_eq!(told, Some(Arrival::Unreachable { tx: failed }));
+        assert_eq!(all.len(), 1, "the BYE is repeated on");
+        assert_eq!(all.on_unreachable(now, &other.reply(200, None)), None);
+    }
+
+    #[test]
+    fn answers_go_to_the_sent_by_port_or_to_the_source_where_that_is_no_port() {
+        let source = path().remote;
+        let to = |sent_by| response_address(&request("OPTIONS", "1", sent_by), source).port();
+        assert_eq!(to("192.0.2.9:5070"), 5070);
+        assert_eq!(to("192.0.2.9"), SIP_PORT);
+        assert_eq!(to("192.0.2.9:0"), source.port());
+        assert_eq!(to("192.0.2.9:5070;rport"), source.port());
+    }
+
+    #[test]
+    fn a_request_that_came_before_is_known() {
+        let mut all = Transactions::default();
+        let invite = request("INVITE", "1", "192.0.2.9");
+        assert!(!all.knows(&invite));
+        let arrival = all.on_message(Instant::ZERO, path(), invite.clone());
+        assert!(matches!(arrival, Ok(Some(Arrival::Request { .. }))));
+        assert!(all.knows(&invite));
+    }
 }

@@ -157,7 +157,6 @@ impl Watch {
                 .unwrap_or_default()
                 .to_owned(),
             name: target.name.clone(),
-            target: target.address,
             is_person: target.answer_means == AnswerMeans::Person,
             ringing_183: target.ringing_183,
             offered: audio_of(&invite.body).map_or_else(Vec::new, |(_, formats)| formats),
@@ -177,7 +176,7 @@ impl Watch {
         };
         let in_order = target.address == remote;
         let one_at_a_time = call.attempts.iter().all(|attempt| !attempt.is_open());
-        let wanted = call.record.is_none() && call.ended.is_none();
+        let wanted = call.over.is_none() && call.ended.is_none();
         self.check(in_order, "targets are not hunted in order");
         self.check(one_at_a_time, "two targets are called at once");
         self.check(wanted, "a target is called for a call that is over");
@@ -270,6 +269,11 @@ impl Watch {
                 let name = PROMPTS[usize::from(prompt.0)];
                 self.on_play(*call, name);
             }
+            Command::Close { call } => {
+                if let Some(&index) = self.by_key.get(call) {
+                    self.on_over(index);
+                }
+            }
             _ => {}
         }
     }
@@ -324,6 +328,7 @@ impl Watch {
             told: None,
             acked: None,
             ended: None,
+            over: None,
             record: None,
             listening: false,
             script: None,
@@ -406,8 +411,8 @@ impl Watch {
         if self.calls[index].record.is_some() {
             return self.fault("a second record of a call");
         }
-        if self.shutting_down {
-            self.settle(index, AttemptOutcome::Cancelled);
+        if self.calls[index].over.is_none() {
+            self.on_over(index);
         }
         self.check_end(index, record);
         self.calls[index].record = Some(record.clone());
@@ -416,10 +421,17 @@ impl Watch {
         }
     }
 
+    fn on_over(&mut self, index: usize) {
+        if self.shutting_down {
+            self.settle(index, AttemptOutcome::Cancelled);
+        }
+        self.calls[index].over = Some(self.now);
+    }
+
     /// When and by whom: a peer's act ends the call at once; else it must be our own turn to end it.
     fn check_end(&mut self, index: usize, record: &EndedCall) {
-        let now = self.now;
         let call = &self.calls[index];
+        let now = call.over.unwrap_or(self.now);
         let at_once = record.ended_at == now && call.ended.is_none_or(|(at, _)| at == now);
         let unacked = call.acked.is_none()
             && call

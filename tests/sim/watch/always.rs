@@ -53,7 +53,7 @@ impl Watch {
         let now = self.now;
         let call = &self.calls[index];
         let mut faults = Vec::new();
-        let ended_unrecorded = call.ended.is_some() && call.record.is_none();
+        let ended_unrecorded = call.ended.is_some() && call.over.is_none();
         if ended_unrecorded {
             faults.push("a call that a peer ended goes on");
         }
@@ -67,13 +67,13 @@ impl Watch {
                 if fork.acks < fork.oks {
                     faults.push("a 200 without its ACK");
                 }
-                let wanted = attempt.winner.as_ref() == Some(tag) && call.record.is_none();
+                let wanted = attempt.winner.as_ref() == Some(tag) && call.over.is_none();
                 if !wanted && fork.bye_out.is_none() && !fork.bye_in {
                     faults.push("a target's dialog that nobody wants is not ended");
                 }
             }
         }
-        let over = call.record.is_some() && call.is_answered() && !call.caller_bye_in;
+        let over = call.over.is_some() && call.is_answered() && !call.caller_bye_in;
         let due = call.acked.is_some()
             || call
                 .final_status
@@ -81,13 +81,13 @@ impl Watch {
         if over && due && call.caller_bye_out.is_none() {
             faults.push("the caller's leg is not ended with the call");
         }
-        let unacked = call.is_answered() && call.acked.is_none() && call.record.is_none();
+        let unacked = call.is_answered() && call.acked.is_none() && call.over.is_none();
         let late = call.final_status.is_some_and(|(_, at)| now >= at + GIVE_UP);
         if *input == Input::Deadline && unacked && late {
             faults.push("a call whose 200 was never acknowledged goes on");
         }
         if *input == Input::Deadline
-            && let Some(script) = call.script.as_ref().filter(|_| call.record.is_none())
+            && let Some(script) = call.script.as_ref().filter(|_| call.over.is_none())
         {
             if script.due().is_some_and(|due| now >= due) {
                 faults.push("a prompt that is due is not asked for");

@@ -26,7 +26,7 @@ impl Watch {
                     }
                 }
             }
-            Input::SipUnreachable { path } => self.on_unreachable(path.remote),
+            Input::SipUnreachable { bytes } => self.on_unreachable(bytes),
             Input::Media { call, fact } => self.on_fact(*call, fact),
             Input::Ports(pairs) => self.ports_total += pairs.len(),
             Input::Deadline => self.on_deadline(),
@@ -152,7 +152,7 @@ impl Watch {
     fn end(&mut self, index: usize, by: EndedBy) {
         let now = self.now;
         let call = &mut self.calls[index];
-        if call.record.is_none() {
+        if call.over.is_none() {
             call.ended.get_or_insert((now, by));
         }
     }
@@ -185,17 +185,22 @@ impl Watch {
         }
     }
 
-    fn on_unreachable(&mut self, remote: SocketAddr) {
+    fn on_unreachable(&mut self, bytes: &[u8]) {
         let now = self.now;
-        let names: Vec<String> = self.by_branch.keys().cloned().collect();
-        for branch in names {
-            let (index, place) = self.by_branch[&branch];
-            let attempt = &mut self.calls[index].attempts[place];
-            let waits = !attempt.provisional && attempt.takes_2xx() && attempt.first_2xx.is_none();
-            if waits && attempt.target == remote {
-                attempt.dead = true;
-                attempt.lose(now, AttemptOutcome::Failed, 480);
-            }
+        let Ok(unsent) = parse_datagram(bytes) else {
+            return;
+        };
+        if unsent.method() != Some(&Method::Invite) {
+            return;
+        }
+        let Some(&(index, place)) = self.by_branch.get(&branch_of(&unsent)) else {
+            return;
+        };
+        let attempt = &mut self.calls[index].attempts[place];
+        let waits = !attempt.provisional && attempt.takes_2xx() && attempt.first_2xx.is_none();
+        if waits {
+            attempt.dead = true;
+            attempt.lose(now, AttemptOutcome::Failed, 480);
         }
     }
 
@@ -212,7 +217,7 @@ impl Watch {
             }
             return;
         }
-        if call.record.is_some() {
+        if call.over.is_some() {
             return;
         }
         if let (

@@ -52,6 +52,8 @@ pub struct Seen {
     acked: Option<Instant>,
     /// What a peer did that ends the call: when, and who.
     ended: Option<(Instant, EndedBy)>,
+    /// When its audio was closed: it is over for the figures. The record follows the media thread's last word.
+    over: Option<Instant>,
     pub record: Option<EndedCall>,
     listening: bool,
     script: Option<Script>,
@@ -67,7 +69,6 @@ struct Attempt {
     call_id: String,
     from_tag: String,
     name: String,
-    target: SocketAddr,
     is_person: bool,
     ringing_183: bool,
     /// Formats of our offer.
@@ -175,7 +176,7 @@ impl Watch {
 
     /// Calls whose talk or hunt is not over.
     pub fn live(&self) -> impl Iterator<Item = &Seen> {
-        self.calls.iter().filter(|call| call.record.is_none())
+        self.calls.iter().filter(|call| call.over.is_none())
     }
 
     /// Dialogs at targets whose 200 came in time, as (Call-ID, tag), and whether we sent them a BYE.
