@@ -134,8 +134,9 @@ impl Service {
         });
     }
 
-    /// Its metrics now.
+    /// Its metrics now: figures are published up to 200 ms after they move.
     pub fn metrics(&self) -> Metrics {
+        std::thread::sleep(std::time::Duration::from_millis(300));
         let (status, page) = http::get(self.web, "/metrics").expect("an answer for /metrics");
         assert_eq!(status, 200, "/metrics");
         Metrics(page)
