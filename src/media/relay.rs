@@ -261,7 +261,7 @@ impl Outgoing {
         }
         let mapped = packet.timestamp.wrapping_add(segment.timestamp_offset);
         let drift = ahead(mapped, self.clock(now));
-        let ours = if drift.abs() <= BELIEVED_TICKS {
+        let ours = if segment.audio_seen && drift.abs() <= BELIEVED_TICKS {
             mapped
         } else {
             self.anchor(now)
@@ -482,6 +482,21 @@ mod tests {
             assert_eq!((media(slot), slot.marker), (160, n == 0));
         }
         assert_eq!(media(sent(out.relay(at(220), &audio(12, 1_760)))), 1_760);
+    }
+
+    /// Found by `wire_rules` over 150 seeds: a prompt ended in the midst of one event, and the next
+    /// one was stamped ahead of the clock by what the first had lasted.
+    #[test]
+    fn an_event_that_a_splice_cut_off_does_not_date_the_next_one() {
+        let mut out = Outgoing::new(ORIGIN);
+        out.prompt(at(0), true);
+        let event = |sequence, timestamp| Upstream {
+            event: true,
+            ..audio(sequence, timestamp)
+        };
+        // It began 100 ms before.
+        assert_eq!(media(sent(out.relay(at(20), &event(6, 0)))), 160);
+        assert_eq!(media(sent(out.relay(at(40), &event(7, 1_000)))), 320);
     }
 
     #[test]

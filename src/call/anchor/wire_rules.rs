@@ -116,7 +116,8 @@ impl Sender {
             self.arrivals.push(arrival);
         } else if self.chance(50) {
             // Lost.
-        } else if self.chance(50) {
+        } else if self.chance(50) && arrival.id + 4 < PACKETS as u32 {
+            // The last ones have nobody who overtakes them.
             self.overtaking = 1 + self.random.below(3);
             let late = Duration::from_millis(20 * u64::from(self.overtaking) + 8);
             let at = arrival.at + late;
