@@ -21,9 +21,9 @@ use std::time::Duration;
 /// source that is farther off has begun to count anew.
 const BELIEVED_TICKS: i32 = 16_000;
 
-/// How far ahead of the clock a new segment may begin: half a frame. The other half of what a receiver
-/// may see is for the jitter of what follows.
-const SPLICE_AHEAD_MAX_TICKS: i32 = FRAME_TICKS as i32 / 2;
+/// How far ahead of the clock a new segment may begin: a quarter of a frame. More of it would lose less
+/// behind a prompt; the rest of the 20 ms that a receiver may see is for the jitter of its first packet.
+const SPLICE_AHEAD_MAX_TICKS: i32 = FRAME_TICKS as i32 / 4;
 
 /// First values of the stream (RFC 3550 §5.1: random).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -447,7 +447,8 @@ mod tests {
         out.splice();
         assert_eq!(out.relay(at(11), &audio(3, 320)), Placement::Withheld);
         assert_eq!(out.free_at(at(11)), at(40));
-        let slot = sent(out.relay(at(31), &audio(4, 480)));
+        assert_eq!(out.relay(at(34), &audio(4, 480)), Placement::Withheld);
+        let slot = sent(out.relay(at(35), &audio(5, 640)));
         assert_eq!((slot.sequence, media(slot)), (0, 320));
     }
 
