@@ -189,6 +189,11 @@ impl<V: Vad> Anchor<V> {
                     let Some(leg) = playing.next_leg() else {
                         playing.player.advance();
                         playing.legs_served = 0;
+                        if playing.player.nothing_left(frames.len()) {
+                            // The last frame is being heard; the relay knows when it makes room.
+                            let to = playing.to;
+                            self.give_back(to);
+                        }
                         continue;
                     };
                     if begins && playing.legs_served == 1 {
@@ -313,14 +318,19 @@ impl<V: Vad> Anchor<V> {
         }
     }
 
-    /// The stream belongs to the other leg again.
+    /// The streams belong to the other legs again.
+    fn give_back(&mut self, to: PromptTo) {
+        for leg in legs_of(to) {
+            self.session.play(*leg, false);
+        }
+    }
+
+    /// Tells the end of a prompt.
     fn finish(&mut self, at: Instant, complete: bool) {
         let Some(playing) = self.playing.take() else {
             return;
         };
-        for leg in legs_of(playing.to) {
-            self.session.play(*leg, false);
-        }
+        self.give_back(playing.to);
         let how = match complete {
             // A prompt that is not in the library has no frames.
             true if !playing.player.began() => PromptEnd::Refused,

@@ -76,7 +76,12 @@ impl Player {
         self.next > 0
     }
 
-    /// Whether nothing is left of a prompt of `length` frames.
+    /// Whether no frame of a prompt of `length` frames will follow.
+    pub fn nothing_left(&self, length: usize) -> bool {
+        self.next >= length || self.stop == Stop::Done
+    }
+
+    /// Whether a prompt of `length` frames was played to its end.
     pub fn all_played(&self, length: usize) -> bool {
         self.next >= length && self.stop != Stop::Done
     }
@@ -100,7 +105,7 @@ impl Player {
         if self.due > now {
             return Due::Nothing;
         }
-        if self.next >= length || self.stop == Stop::Done {
+        if self.nothing_left(length) {
             return Due::End {
                 at: self.due,
                 complete: self.all_played(length),

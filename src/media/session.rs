@@ -21,6 +21,9 @@ use crate::media::stats::{Counts, Loss, Place, Sequence};
 use crate::media::{FRAME_TICKS, Frame};
 
 /// For so long after a source changed its SSRC, packets with the old one are late, not a change back.
+///
+/// Blind spot: an SSRC of which the first packet to arrive is a late one is taken for the next source, and
+/// the true one is not heard for this long.
 const OLD_SSRC_LATE: Duration = Duration::from_millis(100);
 
 /// What a leg's SDP says of its audio stream.
@@ -224,11 +227,13 @@ impl Session {
         })
     }
 
-    /// Gives the stream towards a leg to a prompt, or back to the other leg.
+    /// Gives the stream towards a leg to a prompt, or back to the other leg. Said twice, it is said once.
     pub fn play(&mut self, leg: Leg, playing: bool) {
         let media = self.leg(leg);
-        media.playing = playing;
-        media.out.interrupt();
+        if media.playing != playing {
+            media.playing = playing;
+            media.out.interrupt();
+        }
     }
 
     /// Whether anything can be sent to this leg now.

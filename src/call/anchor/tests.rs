@@ -416,6 +416,24 @@ fn a_prompt_plays_to_both_each_20_ms_the_agents_copy_lower() {
     assert_eq!(numbers, expected);
 }
 
+/// Goal: little of what the agent says is lost behind a prompt, whenever its packets fall.
+#[test]
+fn the_agent_is_heard_again_within_35_ms_of_the_last_frame() {
+    for phase in 0..20 {
+        let mut world = World::answered();
+        world.talk(Leg::Agent, 100, false);
+        world.play(0, PromptTo::Caller, world.now);
+        world.pass(phase);
+        world.talk(Leg::Agent, 120, false);
+        let to_caller = world.to(Leg::Caller);
+        // Five of the agent, three of the prompt, and the agent again.
+        let (last, next) = (to_caller[7], to_caller[8]);
+        assert!(next.header.marker && !to_caller[9].header.marker);
+        let step = next.header.timestamp.wrapping_sub(last.header.timestamp);
+        assert!((160..=280).contains(&step), "phase {phase}: {step} ticks");
+    }
+}
+
 #[test]
 fn a_prompt_to_the_caller_leaves_the_agents_stream_alone() {
     let mut world = World::answered();

@@ -55,6 +55,8 @@ struct Sender {
     overtaking: u32,
     /// Packets of the event that goes on.
     event_left: u32,
+    /// Packets since the SSRC changed.
+    settled: u32,
     arrivals: Vec<Arrival>,
 }
 
@@ -67,6 +69,7 @@ impl Sender {
             timestamp: u32::MAX - 50_000,
             overtaking: 0,
             event_left: 0,
+            settled: 0,
             arrivals: Vec::new(),
         };
         let mut tick = 0;
@@ -86,7 +89,9 @@ impl Sender {
     /// Sends one packet; how many frames the next one is away.
     fn step(&mut self, id: u32, now: Instant) -> u64 {
         let mut marker = id == 0;
-        if self.event_left == 0 && self.chance(300) {
+        self.settled += 1;
+        if self.event_left == 0 && self.settled > 10 && self.chance(300) {
+            self.settled = 0;
             self.epoch += 1;
             self.index = u64::from(self.random.bits32() as u16);
             self.timestamp = self.random.bits32();
@@ -116,7 +121,8 @@ impl Sender {
             self.arrivals.push(arrival);
         } else if self.chance(50) {
             // Lost.
-        } else if self.chance(50) {
+        } else if self.chance(50) && arrival.id + 4 < PACKETS as u32 {
+            // The last ones have nobody who overtakes them.
             self.overtaking = 1 + self.random.below(3);
             let late = Duration::from_millis(20 * u64::from(self.overtaking) + 8);
             let at = arrival.at + late;
@@ -275,7 +281,8 @@ fn run(seed: u64, takes_events: bool) -> [Log; 2] {
             transmit(&mut anchor, (due + late).min(now), &mut logs);
         }
         if play_at <= now {
-            play_at = now + Duration::from_millis(u64::from(random.below(9_000)));
+            // A prompt replaced before its first frame would be a splice that nobody sees.
+            play_at = now + Duration::from_millis(u64::from(50 + random.below(9_000)));
             let to = if random.below(2) == 0 {
                 PromptTo::Both
             } else {
@@ -511,7 +518,7 @@ impl Log {
         let runs = self.runs();
         let prompts = self.prompt_times();
         let mut epoch_since = BTreeMap::new();
-        let mut overtaken_sent = 0;
+        let (mut overtaken_sent, mut newest) = (0, 0);
         for (n, arrival) in self.arrivals.iter().enumerate() {
             let since = *epoch_since.entry(arrival.epoch).or_insert(arrival.at);
             let moment = Duration::from_millis(35);
@@ -520,7 +527,9 @@ impl Log {
                     .iter()
                     .any(|(from, to)| (*from..*to + moment).contains(&arrival.at));
             let kept_back = arrival.event && !self.takes_events;
-            if self.known.twice.contains(&n) || spliced || kept_back {
+            newest = newest.max(arrival.epoch);
+            let succeeded = arrival.epoch < newest;
+            if self.known.twice.contains(&n) || spliced || kept_back || succeeded {
                 continue;
             }
             if self.known.late.contains(&arrival.id) {

@@ -230,7 +230,10 @@ impl MediaThread {
         let sockets = &self.pairs[pair];
         for (n, socket) in [&sockets.rtp, &sockets.rtcp].into_iter().enumerate() {
             for _ in 0..STALE_DATAGRAMS_MAX {
-                if socket.recv_from(&mut self.buffer).is_err() {
+                // What went wrong with an earlier packet is an error too: there may be more behind it.
+                if let Err(error) = socket.recv_from(&mut self.buffer)
+                    && error.kind() == io::ErrorKind::WouldBlock
+                {
                     break;
                 }
             }
