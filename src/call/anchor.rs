@@ -2,8 +2,8 @@
 //! ([`crate::hearing`]), and speaks the language of the doors.
 //!
 //! It decides the two things that cannot wait for the control thread: the caller's speech stops a
-//! prompt, and a prompt that comes too late, after the caller began to speak, is refused. All else
-//! it is told by commands, and tells by facts. It holds no socket and reads no clock.
+//! prompt, and a prompt that comes too late, after the caller began to speak, is refused; and it says
+//! whether they are silent still before they are hung up on. All else it is told by commands, and tells by facts. It holds no socket and reads no clock.
 //!
 //! Per datagram: [`Anchor::on_packet`]. After each input [`Anchor::poll_transmit`] and
 //! [`Anchor::poll_fact`] are drained; by [`Anchor::next_deadline`] comes [`Anchor::on_deadline`].
@@ -20,7 +20,7 @@ use crate::call::doors::{
     Command, Fact, PlayId, PromptEnd, PromptId, RtpOrigin, Stream, StreamCounts,
 };
 use crate::config::PromptTo;
-use crate::hearing::decision::Voice;
+use crate::hearing::decision::{FOUND_WITHIN, Voice};
 use crate::hearing::ear::Ear;
 use crate::hearing::vad::Vad;
 use crate::media::Frame;
@@ -46,6 +46,8 @@ pub struct Anchor<V> {
     ears: [Ear<V>; 2],
     prompts: Arc<PromptLibrary>,
     playing: Option<Playing>,
+    /// Until when an answer to [`Command::ConfirmSilence`] may be put off.
+    asked: Option<Instant>,
     stage: Stage,
     report_due: Instant,
     facts: Kept,
@@ -103,6 +105,7 @@ impl<V: Vad> Anchor<V> {
             ears: vads.map(Ear::new),
             prompts,
             playing: None,
+            asked: None,
             stage: Stage::Early,
             report_due: now + REPORT_EVERY,
             facts: Kept::default(),
@@ -126,6 +129,10 @@ impl<V: Vad> Anchor<V> {
                 ..
             } => self.play(now, play, prompt, to, unless_speech_since),
             Command::Stop { .. } => self.stop(now, PromptEnd::Stopped),
+            Command::ConfirmSilence {
+                unless_speech_since,
+                ..
+            } => self.confirm_silence(now, unless_speech_since),
             Command::Close { .. } => self.close(now),
         }
     }
@@ -165,6 +172,7 @@ impl<V: Vad> Anchor<V> {
                 self.facts.push(Fact::RtpStopped { leg, at });
             }
         }
+        self.answer_if_certain(now);
         if self.report_due <= now {
             self.report();
             let next = self.report_due + REPORT_EVERY;
@@ -223,6 +231,7 @@ impl<V: Vad> Anchor<V> {
         let frame = self.playing.map(|playing| playing.player.due());
         ears.chain(frame)
             .chain(self.session.next_deadline())
+            .chain(self.asked)
             .chain([self.report_due])
             .min()
     }
@@ -249,6 +258,7 @@ impl<V: Vad> Anchor<V> {
             let samples = payload.iter().map(|byte| g711::decode(codec, *byte));
             self.ears[packet.leg.index()].on_audio(now, samples);
             self.tell_voice(now, packet.leg);
+            self.answer_if_certain(now);
         }
     }
 
@@ -259,6 +269,7 @@ impl<V: Vad> Anchor<V> {
                     self.facts.push(Fact::SpeechBegan { leg, at });
                     if leg == Leg::Caller {
                         self.stop(now, PromptEnd::Speech);
+                        self.answer(false);
                     }
                 }
                 Voice::Ended { at } => self.facts.push(Fact::SpeechEnded { leg, at }),
@@ -267,8 +278,7 @@ impl<V: Vad> Anchor<V> {
     }
 
     fn play(&mut self, now: Instant, play: PlayId, prompt: PromptId, to: PromptTo, since: Instant) {
-        let caller = &self.ears[Leg::Caller.index()];
-        let spoke = caller.speaking() || caller.last_onset().is_some_and(|onset| onset > since);
+        let spoke = self.caller_spoke_since(since);
         // A caller on hold, or without an address, would not hear it: it must not count as played.
         if spoke || !self.session.has_route(Leg::Caller) {
             let how = PromptEnd::Refused;
@@ -290,6 +300,33 @@ impl<V: Vad> Anchor<V> {
             how: PromptEnd::Stopped,
             legs_served: 0,
         });
+    }
+
+    fn caller_spoke_since(&self, since: Instant) -> bool {
+        let caller = &self.ears[Leg::Caller.index()];
+        caller.speaking() || caller.last_onset().is_some_and(|onset| onset > since)
+    }
+
+    fn confirm_silence(&mut self, now: Instant, since: Instant) {
+        self.asked = Some(now + FOUND_WITHIN);
+        if self.caller_spoke_since(since) {
+            self.answer(false);
+        }
+        self.answer_if_certain(now);
+    }
+
+    /// The silence lasts as soon as no frame that was heard could be the beginning of speech.
+    fn answer_if_certain(&mut self, now: Instant) {
+        let in_doubt = self.ears[Leg::Caller.index()].is_in_doubt();
+        if self.asked.is_some_and(|until| !in_doubt || until <= now) {
+            self.answer(true);
+        }
+    }
+
+    fn answer(&mut self, lasts: bool) {
+        if self.asked.take().is_some() {
+            self.facts.push(Fact::Silence { lasts });
+        }
     }
 
     /// Lets a prompt fade; one that has not begun never does.

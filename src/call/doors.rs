@@ -89,6 +89,14 @@ pub enum Command {
         /// The call.
         call: CallKey,
     },
+    /// Asks, before the caller is hung up on, whether they are silent still (R7): speech is found up to 300 ms
+    /// after it began, and only where it is heard is known that some may be on its way. Answered by [`Fact::Silence`].
+    ConfirmSilence {
+        /// The call.
+        call: CallKey,
+        /// What the control thread knew of the caller's speech.
+        unless_speech_since: Instant,
+    },
     /// The call is over. A last [`Fact::Report`] for each leg and [`Fact::Closed`] come back, then nothing more.
     Close {
         /// The call.
@@ -155,6 +163,11 @@ pub enum Fact {
         /// End of the last frame that was sent.
         at: Instant,
     },
+    /// The answer to [`Command::ConfirmSilence`]; up to 300 ms after it, where that is in doubt.
+    Silence {
+        /// Whether the caller has not spoken and does not begin to.
+        lasts: bool,
+    },
     /// Counters of one leg since the last report; each second while the call is open.
     Report {
         /// The leg whose peer sent.
@@ -215,6 +228,7 @@ impl Command {
             | Command::Listen { call }
             | Command::Play { call, .. }
             | Command::Stop { call }
+            | Command::ConfirmSilence { call, .. }
             | Command::Close { call } => *call,
         }
     }

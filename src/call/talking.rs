@@ -233,6 +233,11 @@ impl Call {
                     script.on_prompt_ended(now, how_of(how), at);
                 }
             }
+            Fact::Silence { lasts } => {
+                if let Some(script) = &mut talk.script {
+                    script.on_silence(lasts);
+                }
+            }
             _ => {}
         }
         self.run_script(desk, now);
@@ -336,6 +341,15 @@ impl Call {
                 self.ledger.find(desk, at, kind, Leg::Caller, cause);
             }
             Step::StopPrompt => desk.tell_media(ports, Command::Stop { call: key }),
+            Step::ConfirmSilence {
+                unless_speech_since,
+            } => {
+                let command = Command::ConfirmSilence {
+                    call: key,
+                    unless_speech_since,
+                };
+                desk.tell_media(ports, command);
+            }
             Step::HangUp => self.hang_up(desk, now, EndedBy::Qingjiang),
             Step::Outcome(outcome) => self.ledger.on_treated(desk, outcome),
         }

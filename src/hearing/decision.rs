@@ -17,6 +17,12 @@ const WINDOW_FRAMES: usize = 15;
 /// Of those, so many must be good for speech to begin.
 const GOOD_FRAMES_MIN: usize = 10;
 
+/// With so many good frames speech may have begun that is not found yet.
+const DOUBT_FRAMES_MIN: usize = 3;
+
+/// Speech is found no later than this after its onset, or it is none.
+pub const FOUND_WITHIN: Duration = FRAME.saturating_mul(WINDOW_FRAMES as u32);
+
 /// Without a good frame for so long, speech has ended.
 pub const SPEECH_ENDS_AFTER: Duration = Duration::from_millis(700);
 
@@ -94,6 +100,11 @@ impl Decision {
         self.speaking_since.is_some()
     }
 
+    /// Whether speech may have begun that is not found yet.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.speaking() && self.window.iter().flatten().count() >= DOUBT_FRAMES_MIN
+    }
+
     /// The onset of the last speech, over or not.
     pub fn last_onset(&self) -> Option<Instant> {
         self.last_onset
@@ -169,6 +180,21 @@ mod tests {
         assert_eq!(decision.tick(at(899)), None);
         assert_eq!(decision.tick(at(900)), Some(Voice::Ended { at: at(200) }));
         assert_eq!(decision.tick(at(999)), None);
+    }
+
+    #[test]
+    fn some_good_frames_leave_it_in_doubt_until_they_are_out_of_sight() {
+        let mut decision = Decision::default();
+        feed(&mut decision, 0, "#.#");
+        assert!(!decision.is_in_doubt(), "two may be a click");
+        feed(&mut decision, 60, "#");
+        assert!(decision.is_in_doubt());
+        feed(&mut decision, 80, &".".repeat(11));
+        assert!(decision.is_in_doubt());
+        feed(&mut decision, 300, ".");
+        assert!(!decision.is_in_doubt());
+        feed(&mut decision, 400, "##########");
+        assert!(!decision.is_in_doubt(), "found");
     }
 
     #[test]

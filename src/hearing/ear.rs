@@ -93,6 +93,11 @@ impl<V: Vad> Ear<V> {
         self.decision.speaking()
     }
 
+    /// Whether speech may have begun that is not found yet.
+    pub fn is_in_doubt(&self) -> bool {
+        self.decision.is_in_doubt()
+    }
+
     /// The onset of the last speech, over or not.
     pub fn last_onset(&self) -> Option<Instant> {
         self.decision.last_onset()

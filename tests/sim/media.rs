@@ -20,6 +20,8 @@ pub enum Tick {
     Ended(Leg, Instant),
     PlayStarts(PlayId),
     PlayEnds(PlayId),
+    /// What was in doubt is known: the caller says nothing.
+    Certain,
 }
 
 /// What comes of a command or a tick.
@@ -47,6 +49,8 @@ struct Session {
     caller_speaks: bool,
     caller_onset: Option<Instant>,
     playing: Option<Playing>,
+    /// Whether the caller is silent still was asked and is in doubt.
+    asked: bool,
 }
 
 struct Playing {
@@ -73,7 +77,7 @@ impl Media {
 
     pub fn on_command(&mut self, now: Instant, command: &Command) -> (CallKey, Result) {
         let mut out = Result::default();
-        let call = call_of(command);
+        let call = command.call();
         if let Command::Open { .. } = command {
             let sends = [self.sends(), self.sends()];
             let known = self.sessions.insert(call, Session::new(sends));
@@ -115,17 +119,6 @@ impl Result {
     }
 }
 
-fn call_of(command: &Command) -> CallKey {
-    match command {
-        Command::Open { call, .. }
-        | Command::Update { call, .. }
-        | Command::Listen { call }
-        | Command::Play { call, .. }
-        | Command::Stop { call }
-        | Command::Close { call } => *call,
-    }
-}
-
 impl Session {
     fn new(sends: [Option<Duration>; 2]) -> Session {
         Session {
@@ -138,6 +131,7 @@ impl Session {
             caller_speaks: false,
             caller_onset: None,
             playing: None,
+            asked: false,
         }
     }
 
@@ -186,6 +180,23 @@ impl Session {
                 } else {
                     out.ticks
                         .push((now + chance.ms(0, 20), Tick::PlayStarts(*play)));
+                }
+            }
+            Command::ConfirmSilence {
+                unless_speech_since,
+                ..
+            } => {
+                self.speak_around(now, chance, out);
+                let onset = self
+                    .caller_onset
+                    .is_some_and(|at| at > *unless_speech_since);
+                if self.caller_speaks || onset {
+                    out.facts.push(Fact::Silence { lasts: false });
+                } else if chance.percent(50) {
+                    self.asked = true;
+                    out.ticks.push((now + chance.ms(1, 300), Tick::Certain));
+                } else {
+                    out.facts.push(Fact::Silence { lasts: true });
                 }
             }
             Command::Stop { .. } => self.stop(now, PromptEnd::Stopped, out),
@@ -299,6 +310,11 @@ impl Session {
                     out.facts.push(Fact::PromptStarted { play });
                 }
             }
+            Tick::Certain => {
+                if std::mem::take(&mut self.asked) {
+                    out.facts.push(Fact::Silence { lasts: true });
+                }
+            }
             Tick::PlayEnds(play) => {
                 if self.playing.as_ref().is_some_and(|one| one.play == play) {
                     self.stop(now, PromptEnd::Completed, out);
@@ -321,6 +337,9 @@ impl Session {
             return out.facts.push(began);
         }
         (self.caller_speaks, self.caller_onset) = (true, Some(at));
+        if std::mem::take(&mut self.asked) {
+            out.facts.push(Fact::Silence { lasts: false });
+        }
         let how = match self.playing.as_ref().is_some_and(|one| one.started) {
             true => PromptEnd::Speech,
             false => PromptEnd::Refused,

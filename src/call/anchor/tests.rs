@@ -501,6 +501,67 @@ fn a_prompt_is_refused_while_or_after_the_caller_spoke() {
 }
 
 #[test]
+fn whether_the_caller_is_silent_still_is_told_as_soon_as_it_is_certain() {
+    let ask = Command::ConfirmSilence {
+        call: CALL,
+        unless_speech_since: at(9_900),
+    };
+    let lasts = |lasts| Fact::Silence { lasts };
+
+    let mut silent = World::answered();
+    silent.pass(1_000);
+    silent.told();
+    silent.command(ask.clone());
+    assert_eq!(silent.told(), [lasts(true)], "at once where nothing came");
+
+    let mut noisy = World::answered();
+    noisy.talk(Leg::Caller, 100, true);
+    noisy.told();
+    noisy.command(ask.clone());
+    assert_eq!(
+        noisy.told(),
+        [],
+        "five frames may be the beginning of speech"
+    );
+    noisy.talk(Leg::Caller, 300, false);
+    assert_eq!(noisy.told(), [lasts(true)], "they were not");
+
+    let mut gone = World::answered();
+    gone.talk(Leg::Caller, 100, true);
+    gone.told();
+    gone.command(ask.clone());
+    gone.pass(400);
+    assert_eq!(
+        gone.told(),
+        [lasts(true)],
+        "by the clock where no more comes"
+    );
+
+    let mut speaks = World::answered();
+    speaks.talk(Leg::Caller, 100, true);
+    speaks.told();
+    speaks.command(ask.clone());
+    speaks.talk(Leg::Caller, 300, true);
+    let told = speaks.told();
+    assert!(
+        matches!(
+            told[..],
+            [Fact::SpeechBegan { .. }, Fact::Silence { lasts: false }]
+        ),
+        "{told:?}"
+    );
+
+    speaks.talk(Leg::Caller, 1_000, false);
+    speaks.told();
+    speaks.command(ask);
+    assert_eq!(
+        speaks.told(),
+        [lasts(false)],
+        "it was told, but may not have come yet"
+    );
+}
+
+#[test]
 fn an_unknown_prompt_is_refused() {
     let mut world = World::answered();
     world.play(99, PromptTo::Both, world.now);

@@ -77,6 +77,12 @@ pub enum Step {
     },
     /// End the prompt that was asked for. A second line of defence: the media thread stops it by itself.
     StopPrompt,
+    /// Ask where the caller is heard whether they are silent still: speech may be on its way to us (R7).
+    /// Answered with [`SilentCaller::on_silence`].
+    ConfirmSilence {
+        /// No speech of the caller is known since: the answer.
+        unless_speech_since: Instant,
+    },
     /// End both legs.
     HangUp,
     /// The treatment's result. Comes once, and only after a prompt was heard.
@@ -138,8 +144,10 @@ enum State {
     Playing(Window, Voice),
     /// The final prompt has ended: the call is ended at this time.
     Leaving(Instant),
-    /// A prompt was refused: the caller's speech is on its way to us. No clock runs.
-    SpeechAwaited(Window),
+    /// The time has come, and it is asked whether the caller is silent still.
+    Confirming,
+    /// A prompt or the hang-up was refused: the caller's speech is on its way to us. No clock runs.
+    SpeechAwaited,
     /// The script is over, and the call goes on. No clock runs.
     Spent,
     /// For good: the caller has spoken since the answer, or the call is over.
@@ -173,6 +181,8 @@ enum Event {
     AgentEnded(Instant),
     PromptStarted,
     PromptEnded(PromptHow, Instant),
+    /// Whether the caller is silent still, before the hang-up.
+    Silence(bool),
     /// The deadline of the state has come; it was this.
     Due(Instant),
     CallEnded(EndedBy),
@@ -241,6 +251,11 @@ impl SilentCaller {
         }
         self.apply(Event::PromptEnded(how, at));
         self.on_deadline(now);
+    }
+
+    /// The answer to [`Step::ConfirmSilence`]: whether the silence lasts.
+    pub fn on_silence(&mut self, lasts: bool) {
+        self.apply(Event::Silence(lasts));
     }
 
     /// The call is over: the last outcome is told, if a prompt was heard and none was told yet.
@@ -312,13 +327,13 @@ impl SilentCaller {
                 self.after_prompt(window, voice, at)
             }
 
-            (Asked(window, _) | Playing(window, _), PromptEnded(PromptHow::Refused, _)) => {
-                SpeechAwaited(window)
-            }
+            (Asked(..) | Playing(..), PromptEnded(PromptHow::Refused, _)) => SpeechAwaited,
             // Whoever stopped it: the script was not heard, so it may not end the call (R7).
             (Asked(..) | Playing(..), PromptEnded(PromptHow::Stopped, _)) => Spent,
 
-            (Leaving(_), Due(_)) => self.hang_up(),
+            (Leaving(_), Due(_)) => self.confirm_silence(),
+            (Confirming, Silence(true)) => self.hang_up(),
+            (Confirming, Silence(false)) => SpeechAwaited,
             (state, _) => state,
         };
     }
@@ -371,6 +386,14 @@ impl SilentCaller {
             self.steps.push_back(Step::StopPrompt);
         }
         self.close(TreatmentOutcome::Recovered)
+    }
+
+    /// The caller's time has run out, as far as is known here.
+    fn confirm_silence(&mut self) -> State {
+        self.steps.push_back(Step::ConfirmSilence {
+            unless_speech_since: self.answered,
+        });
+        State::Confirming
     }
 
     /// The script has run out, and so has the caller's time.

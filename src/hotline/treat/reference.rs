@@ -163,6 +163,8 @@ fn by_machine(course: &Course) -> Vec<Seen> {
                         due,
                     });
                 }
+                // Asked where nothing is on its way: in these courses speech is known when it is told.
+                Step::ConfirmSilence { .. } => rule.on_silence(true),
                 Step::HangUp => seen.push(Seen::HangUp { now }),
                 Step::Outcome(TreatmentOutcome::Recovered) => seen.push(Seen::Recovered { now }),
                 Step::StopPrompt => ends = None,

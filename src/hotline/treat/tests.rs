@@ -55,6 +55,18 @@ impl Scene {
         }
     }
 
+    /// The time has come at `due`, and the caller is silent still.
+    fn hangs_up(&mut self, due: u64) {
+        let since = at(0);
+        let asked = Step::ConfirmSilence {
+            unless_speech_since: since,
+        };
+        assert_eq!(self.runs_to(due), asked);
+        assert!(self.is_over(), "nothing before the answer");
+        self.0.on_silence(true);
+        assert_eq!(self.0.poll_step(), Some(Step::HangUp));
+    }
+
     fn steps(&mut self) -> Vec<Step> {
         std::iter::from_fn(|| self.0.poll_step()).collect()
     }
@@ -108,7 +120,7 @@ fn the_whole_script_runs_and_ends_the_call_two_seconds_after_the_final_prompt() 
     call.hears(7_000, ONE, 9_000);
     call.hears(12_000, TWO, 15_000);
     call.hears(18_000, FINAL, 23_000);
-    assert_eq!(call.runs_to(25_000), Step::HangUp);
+    call.hangs_up(25_000);
     assert_eq!(call.steps(), [Step::Outcome(TreatmentOutcome::HungUp)]);
     assert!(call.is_over());
     let treatment = call.0.treatment(Cause::NeverSent).unwrap();
@@ -327,7 +339,23 @@ fn agent_speech_in_the_final_wait_does_not_put_the_hang_up_off() {
     call.hears(12_000, TWO, 15_000);
     call.hears(18_000, FINAL, 23_000);
     call.0.on_speech_began(at(23_500), Leg::Agent);
-    assert_eq!(call.runs_to(25_000), Step::HangUp);
+    call.hangs_up(25_000);
+}
+
+#[test]
+fn a_caller_who_begins_to_speak_as_the_time_runs_out_is_not_hung_up_on() {
+    let mut call = Scene::new();
+    call.hears(7_000, ONE, 9_000);
+    call.hears(12_000, TWO, 15_000);
+    call.hears(18_000, FINAL, 23_000);
+    assert!(matches!(call.runs_to(25_000), Step::ConfirmSilence { .. }));
+    // The onset was at 24,900; it is found, and told, later.
+    call.0.on_silence(false);
+    call.0.on_silence(true);
+    call.0.on_deadline(at(25_050));
+    assert!(call.is_over());
+    call.0.on_speech_began(at(25_100), Leg::Caller);
+    assert_eq!(call.steps(), [Step::Outcome(TreatmentOutcome::Recovered)]);
 }
 
 #[test]
@@ -416,7 +444,7 @@ fn who_leaves_in_mid_script_decides_the_outcome() {
 fn a_script_without_asking_steps_plays_the_final_prompt_only() {
     let mut call = Scene::with(|profile| profile.steps.clear());
     call.hears(7_000, FINAL, 12_000);
-    assert_eq!(call.runs_to(14_000), Step::HangUp);
+    call.hangs_up(14_000);
 }
 
 #[test]

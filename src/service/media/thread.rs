@@ -180,7 +180,7 @@ impl MediaThread {
             self.open(now, *call, *ports, *origin);
             return;
         }
-        let Some(&index) = self.by_key.get(&call_of(command)) else {
+        let Some(&index) = self.by_key.get(&command.call()) else {
             tracing::debug!("a command for a call that is over");
             return;
         };
@@ -379,15 +379,4 @@ impl MediaThread {
 /// What cannot be sent at once is lost, as on any network.
 fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) {
     let _ = socket.send_to(datagram, to);
-}
-
-fn call_of(command: &Command) -> CallKey {
-    match command {
-        Command::Open { call, .. }
-        | Command::Update { call, .. }
-        | Command::Listen { call }
-        | Command::Play { call, .. }
-        | Command::Stop { call }
-        | Command::Close { call } => *call,
-    }
 }

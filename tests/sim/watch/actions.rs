@@ -269,6 +269,17 @@ impl Watch {
                 let name = PROMPTS[usize::from(prompt.0)];
                 self.on_play(*call, name);
             }
+            Command::ConfirmSilence { call, .. } => {
+                let now = self.now;
+                let script = self.by_key.get(call).copied();
+                let script = script.and_then(|index| self.calls[index].script.as_mut());
+                let due = script.and_then(|script| {
+                    script.confirming = true;
+                    script.confirm_due()
+                });
+                let due = due.is_some_and(|due| due <= now);
+                self.check(due, "the end is asked for before it is due");
+            }
             Command::Close { call } => {
                 if let Some(&index) = self.by_key.get(call) {
                     self.on_over(index);

@@ -92,6 +92,10 @@ impl Watch {
             if script.due().is_some_and(|due| now >= due) {
                 faults.push("a prompt that is due is not asked for");
             }
+            if !script.confirming && script.confirm_due().is_some_and(|due| now >= due) {
+                faults
+                    .push("the script is over and nobody asks whether the caller is silent still");
+            }
             if script.hang_up_due().is_some_and(|due| now >= due) {
                 faults.push("the script is over and the call goes on");
             }

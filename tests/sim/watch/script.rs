@@ -29,6 +29,10 @@ pub struct Script {
     /// A caller's speech was told.
     pub spoke: bool,
     last_end: Instant,
+    /// The media thread said that the caller is silent still.
+    confirmed: bool,
+    /// It was asked.
+    pub confirming: bool,
 }
 
 impl Script {
@@ -46,6 +50,8 @@ impl Script {
             over: false,
             spoke: false,
             last_end: answered,
+            confirmed: false,
+            confirming: false,
         }
     }
 
@@ -63,6 +69,10 @@ impl Script {
                 if *at > self.floor && !self.outstanding {
                     (self.since, self.floor) = (*at, *at);
                 }
+            }
+            Fact::Silence { lasts } => {
+                self.confirmed = *lasts;
+                self.over |= !lasts;
             }
             Fact::PromptStarted { .. } if !self.over => self.heard.push((self.asked_due, now)),
             Fact::PromptEnded { how, at, .. } => self.on_prompt_ended(*how, *at),
@@ -95,8 +105,13 @@ impl Script {
         (left && !self.agent_speaks).then(|| self.since + silence)
     }
 
-    /// When the call must be ended.
+    /// When the call must be ended: the caller's time is over, and they are silent still.
     pub fn hang_up_due(&self) -> Option<Instant> {
+        self.confirm_due().filter(|_| self.confirmed)
+    }
+
+    /// When the media thread must be asked whether the caller is silent still.
+    pub fn confirm_due(&self) -> Option<Instant> {
         let complete = self.completed == self.prompts() && !self.over && self.profile.hang_up;
         complete.then(|| self.last_end + self.profile.hang_up_after)
     }
