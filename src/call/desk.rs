@@ -10,7 +10,7 @@ use crate::base::ids::{CallKey, Leg};
 use crate::base::random::Random;
 use crate::base::time::Instant;
 use crate::base::timers::Timers;
-use crate::config::{Config, Hotline};
+use crate::config::Config;
 use crate::hotline::figures::Figures;
 use crate::hotline::record::EndedCall;
 use crate::sip::dialog::DialogKey;
@@ -131,9 +131,10 @@ impl Desk {
         }
     }
 
-    /// A hotline of the configuration, by its index.
-    pub fn hotline(&self, index: usize) -> &Hotline {
-        &self.config.hotlines[index]
+    /// Takes a renewed configuration; what was counted stays.
+    pub fn renew(&mut self, config: Config) {
+        self.figures.renew(&config);
+        self.config = config;
     }
 
     /// Puts an action into the tray.

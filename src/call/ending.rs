@@ -110,7 +110,7 @@ impl Call {
     /// The last facts of the media thread are in, or never will be: the record is written, once.
     pub(super) fn write_record(&mut self, desk: &mut Desk) {
         if let Some(ended) = self.ended.take() {
-            let record = self.ledger.close(desk, ended, &self.id, &self.attempts);
+            let record = self.ledger.close(ended, &self.id, &self.attempts);
             desk.record(record);
         }
     }

@@ -11,11 +11,13 @@ use super::ledger::Ledger;
 use super::{Call, Phase};
 use crate::base::ids::CallKey;
 use crate::base::time::Instant;
+use crate::config::Hotline;
 use crate::hotline::hunt::Defeat;
 use crate::hotline::record::AttemptOutcome;
 use crate::sip::offer_answer::{self, AudioAnswer, AudioOffer};
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method, NameAddr, PeerFault, Uri};
+use std::sync::Arc;
 
 /// A call that was let in: what the engine found out on the way.
 #[derive(Clone, Debug)]
@@ -26,10 +28,10 @@ pub struct Admitted {
     pub tx: TxId,
     /// Where it came from.
     pub path: Path,
-    /// Index of the trunk.
-    pub trunk: usize,
-    /// Index of the hotline.
-    pub hotline: usize,
+    /// The trunk's name.
+    pub trunk: String,
+    /// The hotline, as it is now: the call keeps to it.
+    pub hotline: Arc<Hotline>,
     /// The caller's offer.
     pub offer: AudioOffer,
     /// The caller's Max-Forwards.
@@ -62,7 +64,7 @@ impl Call {
         desk.own(key, tx);
         let id = desk.random.token();
         let audio = CallAudio::open(desk, key, ports, offer);
-        let ledger = Ledger::new(now, trunk, hotline, number);
+        let ledger = Ledger::new(desk, now, &trunk, Arc::clone(&hotline), number);
         ledger.on_offered(desk);
         let mut call = Call {
             key,
@@ -84,13 +86,11 @@ impl Call {
 
     /// Calls a target, or the next one that can be called at all; without one the caller is refused.
     fn try_target(&mut self, desk: &mut Desk, now: Instant, first: usize) {
-        let targets = desk.hotline(self.hotline).targets.len();
-        for target in first..targets {
+        for target in first..self.hotline.targets.len() {
             if let Some(attempt) = self.call_target(desk, now, target) {
                 self.attempts.push(attempt);
-                let ring_timeout = desk.hotline(self.hotline).ring_timeout;
-                desk.timers
-                    .set((self.key, CallTimer::Ring), now + ring_timeout);
+                let until = now + self.hotline.ring_timeout;
+                desk.timers.set((self.key, CallTimer::Ring), until);
                 return;
             }
         }
@@ -99,7 +99,7 @@ impl Call {
     }
 
     fn call_target(&mut self, desk: &mut Desk, now: Instant, target: usize) -> Option<Attempt> {
-        let chosen = &desk.hotline(self.hotline).targets[target];
+        let chosen = self.hotline.targets.get(target)?;
         let (remote, uri) = (chosen.address, Uri::parse(&chosen.uri).ok()?);
         let listener = desk.listener_towards(remote)?;
         let path = Path { listener, remote };
@@ -172,7 +172,7 @@ impl Call {
     fn on_progress(&mut self, desk: &mut Desk, now: Instant, index: usize, response: &Message) {
         let status = response.status().unwrap_or(180);
         let attempt = &mut self.attempts[index];
-        let target = &desk.config.hotlines[self.hotline].targets[attempt.target];
+        let target = &self.hotline.targets[attempt.target];
         let rings = status == 180 || (status == 183 && target.ringing_183);
         if rings && attempt.rang_at.is_none() {
             attempt.rang_at = Some(now);

@@ -9,6 +9,7 @@ use super::doors::StreamCounts;
 use super::ending::Ended;
 use crate::base::ids::Leg;
 use crate::base::time::Instant;
+use crate::config::Hotline;
 use crate::hotline::figures::{Abandon, Direction, DropReason, HotlineIndex, TrunkIndex};
 use crate::hotline::finding::{Cause, Finding, FindingKind};
 use crate::hotline::hunt::Defeat;
@@ -17,6 +18,7 @@ use crate::hotline::record::{
 };
 use crate::hotline::treat::{PromptHow, PromptPlayed, Treatment, TreatmentOutcome};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Findings kept of one call; later ones are counted in the figures only.
 const FINDINGS_MAX: usize = 64;
@@ -30,8 +32,10 @@ pub struct Ledger {
     pub last_defeat: Option<Defeat>,
     /// Whether any audio packet of the caller came since its description was known.
     pub heard_caller: bool,
-    trunk: usize,
-    hotline: usize,
+    trunk: String,
+    counted_trunk: TrunkIndex,
+    hotline: Arc<Hotline>,
+    counted_line: HotlineIndex,
     number: Option<String>,
     first_ring_at: Option<Instant>,
     connected: bool,
@@ -47,12 +51,20 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the account of a call that passed admission.
-    pub fn new(now: Instant, trunk: usize, hotline: usize, number: Option<String>) -> Ledger {
+    pub fn new(
+        desk: &Desk,
+        now: Instant,
+        trunk: &str,
+        hotline: Arc<Hotline>,
+        number: Option<String>,
+    ) -> Ledger {
         Ledger {
             offered_at: now,
             last_defeat: None,
             heard_caller: false,
-            trunk,
+            trunk: trunk.to_owned(),
+            counted_trunk: desk.figures.trunk_index(trunk),
+            counted_line: desk.figures.hotline_index(&hotline.name),
             hotline,
             number,
             first_ring_at: None,
@@ -68,14 +80,14 @@ impl Ledger {
         }
     }
 
-    fn line(&self) -> HotlineIndex {
-        HotlineIndex(u16::try_from(self.hotline).unwrap_or(u16::MAX))
+    /// Where the hotline is counted.
+    pub fn line(&self) -> HotlineIndex {
+        self.counted_line
     }
 
     /// The call passed admission.
     pub fn on_offered(&self, desk: &mut Desk) {
-        let trunk = TrunkIndex(u16::try_from(self.trunk).unwrap_or(u16::MAX));
-        desk.figures.offered(self.line(), trunk);
+        desk.figures.offered(self.line(), self.counted_trunk);
     }
 
     fn connect(&mut self, desk: &mut Desk) {
@@ -112,7 +124,7 @@ impl Ledger {
         let Some(outcome) = attempt.outcome else {
             return;
         };
-        let agent = &desk.config.hotlines[self.hotline].targets[attempt.target].name;
+        let agent = &self.hotline.targets[attempt.target].name;
         desk.figures.ring(self.line(), agent, outcome, ended - rang);
     }
 
@@ -129,7 +141,7 @@ impl Ledger {
     /// The caller gave up before an answer.
     pub fn on_abandoned(&mut self, desk: &mut Desk, now: Instant) {
         self.on_final(desk, now);
-        let short = now - self.offered_at < desk.config.hotlines[self.hotline].short_abandon;
+        let short = now - self.offered_at < self.hotline.short_abandon;
         let (outcome, kind) = match short {
             true => (Outcome::ShortAbandoned, Abandon::Short),
             false => (Outcome::Abandoned, Abandon::Normal),
@@ -256,22 +268,18 @@ impl Ledger {
     }
 
     /// The account as it stands when the call is over.
-    pub fn close(&self, desk: &Desk, ended: Ended, id: &str, attempts: &[Attempt]) -> EndedCall {
-        let hotline = desk.hotline(self.hotline);
+    pub fn close(&self, ended: Ended, id: &str, attempts: &[Attempt]) -> EndedCall {
+        let hotline = &self.hotline;
         EndedCall {
             id: id.to_owned(),
             hotline: Some(hotline.name.clone()),
-            trunk: desk
-                .config
-                .trunks
-                .get(self.trunk)
-                .map(|trunk| trunk.name.clone()),
+            trunk: Some(self.trunk.clone()),
             caller: self.number.clone().unwrap_or_default(),
             offered_at: self.offered_at,
             answered: self.answered_at.map(|at| (at, Source::Signalling)),
             ended_at: ended.at,
             post_dial_delay: self.first_ring_at.map(|at| at - self.offered_at),
-            attempts: attempts.iter().map(|a| self.entry(desk, a)).collect(),
+            attempts: attempts.iter().map(|a| self.entry(a)).collect(),
             ring_cadence: hotline.ring_cadence,
             first_speech_at: self.first_speech_at,
             outcome: self.outcome.unwrap_or(Outcome::Failed),
@@ -285,15 +293,13 @@ impl Ledger {
         }
     }
 
-    fn entry(&self, desk: &Desk, attempt: &Attempt) -> AttemptEntry {
+    fn entry(&self, attempt: &Attempt) -> AttemptEntry {
         let ring = attempt
             .rang_at
             .zip(attempt.ended_at)
             .map(|(rang, ended)| ended - rang);
         AttemptEntry {
-            target: desk.hotline(self.hotline).targets[attempt.target]
-                .name
-                .clone(),
+            target: self.hotline.targets[attempt.target].name.clone(),
             ring,
             outcome: attempt.outcome.unwrap_or(AttemptOutcome::Cancelled),
         }

@@ -30,6 +30,8 @@ pub mod talking;
 
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
+use crate::config::Hotline;
+use crate::hotline::figures::HotlineIndex;
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::TxId;
 use attempt::Attempt;
@@ -40,6 +42,7 @@ use doors::Fact;
 use ending::Ended;
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use talking::Talk;
 
 /// One call. Plain data: a restart could read it back.
@@ -48,7 +51,8 @@ pub struct Call {
     key: CallKey,
     /// Its public name, in records and in `X-Qingjiang-Call`.
     id: String,
-    hotline: usize,
+    /// Its hotline as it was when the call came: a renewed configuration is for new calls.
+    hotline: Arc<Hotline>,
     caller: CallerLeg,
     attempts: Vec<Attempt>,
     audio: CallAudio,
@@ -91,9 +95,9 @@ impl Call {
         &self.id
     }
 
-    /// Index of its hotline.
-    pub fn hotline(&self) -> usize {
-        self.hotline
+    /// Where its hotline is counted.
+    pub fn line(&self) -> HotlineIndex {
+        self.ledger.line()
     }
 
     /// When its INVITE came.

@@ -69,7 +69,7 @@ impl Talk {
 
 impl Call {
     pub(super) fn begin_talk(&mut self, desk: &mut Desk, now: Instant, index: usize) {
-        let hotline = &desk.config.hotlines[self.hotline];
+        let hotline = &self.hotline;
         let target = &hotline.targets[self.attempts[index].target];
         let person = target.answer_means == AnswerMeans::Person;
         let script =
@@ -322,7 +322,7 @@ impl Call {
             } => {
                 talk.plays += 1;
                 let play = PlayId(talk.plays);
-                let voice = &desk.config.hotlines[self.hotline].voice;
+                let voice = &self.hotline.voice;
                 let Some(prompt) = desk.prompts.id(voice, &prompt) else {
                     return;
                 };

@@ -1,12 +1,12 @@
 //! `qingjiang run`: the service, until a signal.
 //!
 //! SIGTERM and SIGINT drain: no new calls, the running ones go on for up to `sip.drain_timeout`. A second signal
-//! ends them at once.
+//! ends them at once. SIGHUP reads the file again; one with a fault changes nothing.
 
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, config_file};
 use crate::service::telemetry::log;
 use crate::service::{Service, StartError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -42,7 +42,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         web = ?service.web_address(),
         "ready for calls"
     );
-    match serve(service) {
+    match serve(service, &args.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -61,7 +61,7 @@ fn not_started(error: &StartError) -> ExitCode {
 }
 
 /// Serves until the service has ended: by signals, or because a thread failed.
-fn serve(service: Service) -> Result<(), String> {
+fn serve(mut service: Service, file: &Path) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -75,7 +75,7 @@ fn serve(service: Service) -> Result<(), String> {
         while !service.is_finished() {
             tokio::select! {
                 _ = look.tick() => {}
-                _ = hup.recv() => tracing::warn!("SIGHUP: reloading is not built yet, the configuration stays"),
+                _ = hup.recv() => reload(&mut service, file).await,
                 _ = async { tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} } } => {
                     if draining { service.shut_down() } else { service.drain() }
                     draining = true;
@@ -85,6 +85,25 @@ fn serve(service: Service) -> Result<(), String> {
         Ok::<(), String>(())
     })?;
     service.wait()
+}
+
+/// Reads the file again, which may wait for the names of targets, and says what became of it.
+async fn reload(service: &mut Service, file: &Path) {
+    let path = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || config_file::load(&path)).await;
+    let read = read.unwrap_or_else(|error| Err(error.to_string()));
+    match read.and_then(|config| service.renew(config).map_err(|missing| missing.to_string())) {
+        Err(problems) => {
+            for problem in problems.lines() {
+                tracing::error!("not reloaded: {problem}");
+            }
+        }
+        Ok(waiting) if waiting.is_empty() => tracing::info!("configuration reloaded"),
+        Ok(waiting) => tracing::warn!(
+            sections = waiting.join(", "),
+            "configuration reloaded; what changed in these sections waits for a restart"
+        ),
+    }
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, String> {

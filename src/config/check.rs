@@ -7,6 +7,7 @@ use super::{Config, Limits, Media, Sip, VOICES, World, problem, profiles, routes
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 /// An RTP and an RTCP port for each of two legs.
 const PORTS_PER_CALL: u32 = 4;
@@ -62,7 +63,11 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
         limits: Limits { calls },
         log,
         trunks: routes.trunks.into_iter().collect::<Option<_>>()?,
-        hotlines: routes.hotlines.into_iter().collect::<Option<_>>()?,
+        hotlines: routes
+            .hotlines
+            .into_iter()
+            .map(|hotline| hotline.map(Arc::new))
+            .collect::<Option<_>>()?,
     })
 }
 

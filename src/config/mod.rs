@@ -9,6 +9,7 @@ mod check;
 mod file;
 mod problem;
 mod profiles;
+mod renew;
 mod routes;
 mod sections;
 mod target;
@@ -16,11 +17,13 @@ mod values;
 
 pub use file::{known_keys, read};
 pub use problem::{Problem, Problems};
+pub use renew::{NotLoaded, Renewed, renew};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the check must know and only the shell can find out.
@@ -61,7 +64,7 @@ pub struct Config {
     /// `[[trunk]]`, in the order of the file; the first that matches a caller's address counts.
     pub trunks: Vec<Trunk>,
     /// `[[hotline]]`, in the order of the file; an exact number goes before `"*"`.
-    pub hotlines: Vec<Hotline>,
+    pub hotlines: Vec<Arc<Hotline>>,
 }
 
 /// Where SIP is spoken.

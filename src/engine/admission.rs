@@ -3,12 +3,13 @@
 //! Pure checks in the order of RFC 3261 §8.2: extensions, content, then the hotline. Who may call at all was
 //! checked before. Source: RFC 3261 §8.2.2 to §8.2.3, §16.3 (Max-Forwards), RFC 3264; contract, "Refusals".
 
-use crate::config::Config;
+use crate::config::{Config, Hotline};
 use crate::hotline::figures::Refusal;
 use crate::hotline::route;
 use crate::sip::offer_answer::{self, AudioOffer};
 use crate::sip::wire::{Message, Start};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A refusal, with the header that explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +59,12 @@ pub(super) fn check_general(request: &Message) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Everything that is asked of an INVITE. Gives the hotline's index, the offer, and the caller's Max-Forwards.
+/// Everything that is asked of an INVITE. Gives the hotline, the offer, and the caller's Max-Forwards.
 pub(super) fn check(
     config: &Config,
     media_address: IpAddr,
     invite: &Message,
-) -> Result<(usize, AudioOffer, u8), Refused> {
+) -> Result<(Arc<Hotline>, AudioOffer, u8), Refused> {
     check_general(invite)?;
     let bad = |_| Refused::new(400, Refusal::BadRequest);
     let max_forwards = invite.max_forwards().map_err(bad)?.unwrap_or(70);
@@ -86,7 +87,7 @@ pub(super) fn check(
     if !offer.reachable_from(media_address) {
         return Err(Refused::new(488, Refusal::Media));
     }
-    Ok((hotline, offer, max_forwards))
+    Ok((Arc::clone(hotline), offer, max_forwards))
 }
 
 /// A body must be SDP (415), and SDP must be welcome in return (406).

@@ -59,6 +59,8 @@ pub enum Input {
     Drain,
     /// The drain took too long: all calls are ended.
     ShutDown,
+    /// A renewed configuration ([`crate::config::renew`]). Running calls keep to what they began with.
+    Renew(Box<Config>),
 }
 
 /// What is known from outside at the start.
@@ -139,6 +141,7 @@ impl Engine {
             Input::Pressure(pressed) => self.pressed = pressed,
             Input::Drain => self.draining = true,
             Input::ShutDown => self.shut_down(now),
+            Input::Renew(config) => self.desk.renew(*config),
         }
         self.hand_over_datagrams();
     }
@@ -191,10 +194,10 @@ impl Engine {
     /// What holds now, by hotline.
     pub fn gauges(&self, now: Instant) -> Gauges {
         let mut gauges = Gauges {
-            hotlines: vec![HotlineGauges::default(); self.desk.config.hotlines.len()],
+            hotlines: vec![HotlineGauges::default(); self.desk.figures.hotlines.len()],
         };
         for call in self.calls.values() {
-            let Some(line) = gauges.hotlines.get_mut(call.hotline()) else {
+            let Some(line) = gauges.hotlines.get_mut(usize::from(call.line().0)) else {
                 continue;
             };
             match call.doing() {

@@ -12,12 +12,14 @@ use crate::call::desk::ALLOW;
 use crate::call::ending::Ended;
 use crate::call::hunting::Admitted;
 use crate::call::ledger::Ledger;
+use crate::config::Hotline;
 use crate::hotline::figures::Refusal;
 use crate::hotline::record::EndedBy;
 use crate::hotline::route;
 use crate::sip::dialog::{DialogKey, answer};
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method};
+use std::sync::Arc;
 
 impl Engine {
     pub(super) fn on_request(&mut self, now: Instant, tx: TxId, path: Path, request: Message) {
@@ -53,6 +55,7 @@ impl Engine {
     /// A request outside of any dialog, from a trunk or a target.
     fn on_new_request(&mut self, now: Instant, tx: TxId, path: Path, request: Message) {
         let trunk = route::trunk_of(&self.desk.config, path.remote.ip());
+        let trunk = trunk.map(|trunk| trunk.name.clone());
         match request.method() {
             Some(Method::Invite) => match trunk {
                 Some(trunk) => self.on_invite(now, tx, path, trunk, request),
@@ -88,17 +91,17 @@ impl Engine {
         }
     }
 
-    fn on_invite(&mut self, now: Instant, tx: TxId, path: Path, trunk: usize, invite: Message) {
+    fn on_invite(&mut self, now: Instant, tx: TxId, path: Path, trunk: String, invite: Message) {
         let (hotline, offer, max_forwards) =
             match admission::check(&self.desk.config, self.desk.media_address, &invite) {
                 Ok(admitted) => admitted,
                 Err(refused) => return self.refuse(now, tx, &invite, &refused),
             };
         if let Some(reason) = self.has_no_room() {
-            return self.turn_away(now, tx, &invite, (trunk, hotline), reason);
+            return self.turn_away(now, tx, &invite, (&trunk, hotline), reason);
         }
         let Some(ports) = self.desk.ports.lease() else {
-            return self.turn_away(now, tx, &invite, (trunk, hotline), Refusal::Capacity);
+            return self.turn_away(now, tx, &invite, (&trunk, hotline), Refusal::Capacity);
         };
         self.next_call += 1;
         let key = CallKey(self.next_call);
@@ -147,14 +150,14 @@ impl Engine {
         now: Instant,
         tx: TxId,
         invite: &Message,
-        (trunk, hotline): (usize, usize),
+        (trunk, hotline): (&str, Arc<Hotline>),
         reason: Refusal,
     ) {
         self.desk.figures.refused(reason);
         let retry_after = RETRY_AFTER_SECONDS.to_string();
         self.reply(now, tx, invite, 503, &[("Retry-After", &retry_after)]);
         let number = invite.from().ok().and_then(|from| from.uri.number());
-        let mut ledger = Ledger::new(now, trunk, hotline, number);
+        let mut ledger = Ledger::new(&self.desk, now, trunk, hotline, number);
         ledger.on_offered(&mut self.desk);
         // Where the records' own queue is full, one more would be what it is full of.
         if !self.pressed {
@@ -165,7 +168,7 @@ impl Engine {
                 by: EndedBy::Qingjiang,
                 final_status: 503,
             };
-            let record = ledger.close(&self.desk, ended, &id, &[]);
+            let record = ledger.close(ended, &id, &[]);
             self.desk.record(record);
         }
     }

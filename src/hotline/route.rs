@@ -2,24 +2,25 @@
 //!
 //! Source: contract, "Configuration" (`[[trunk]] from`, `[[hotline]] numbers`) and "Refusals".
 
-use crate::config::{Config, Hotline};
+use crate::config::{Config, Hotline, Trunk};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-/// Index of the first trunk whose networks hold this address; `None`: 403.
-pub fn trunk_of(config: &Config, caller: IpAddr) -> Option<usize> {
+/// The first trunk whose networks hold this address; `None`: 403.
+pub fn trunk_of(config: &Config, caller: IpAddr) -> Option<&Trunk> {
     let caller = caller.to_canonical();
     config
         .trunks
         .iter()
-        .position(|trunk| trunk.from.iter().any(|net| net.contains(caller)))
+        .find(|trunk| trunk.from.iter().any(|net| net.contains(caller)))
 }
 
-/// Index of the hotline with this number (user part of the Request-URI, unescaped); one that names it
+/// The hotline with this number (user part of the Request-URI, unescaped); one that names it
 /// goes before one that takes all (`"*"`). `None`: 404.
-pub fn hotline_of(config: &Config, number: &str) -> Option<usize> {
+pub fn hotline_of<'a>(config: &'a Config, number: &str) -> Option<&'a Arc<Hotline>> {
     let having = |wanted: &str| {
-        let named = |hotline: &Hotline| hotline.numbers.iter().any(|n| n == wanted);
-        config.hotlines.iter().position(named)
+        let named = |hotline: &&Arc<Hotline>| hotline.numbers.iter().any(|n| n == wanted);
+        config.hotlines.iter().find(named)
     };
     having(number).or_else(|| having("*"))
 }

@@ -87,6 +87,9 @@ pub struct Service {
     web: Option<WebServer>,
     published: Arc<Published>,
     sip: Vec<SocketAddr>,
+    /// What runs now.
+    config: Config,
+    prompts: PromptNames,
 }
 
 impl Service {
@@ -99,10 +102,11 @@ impl Service {
         let library = Arc::new(prompts::load(&config.prompts)?);
         let store = StoreHandle::open(&config.store.path)?;
         let media = start_media(&config.media, &library)?;
+        let prompts = names_of(&library);
         let mut engine = Engine::new(Settings {
             listeners: sockets.listeners(config.sip.advertise),
             media_address: config.sip.advertise.unwrap_or(config.media.address),
-            prompts: names_of(&library),
+            prompts: prompts.clone(),
             random: Random::from_seed(seed()?),
             config: config.clone(),
         });
@@ -122,6 +126,8 @@ impl Service {
             web,
             published,
             sip,
+            config,
+            prompts,
         })
     }
 
@@ -138,6 +144,19 @@ impl Service {
     /// The newest figures.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.published.current()
+    }
+
+    /// Takes a configuration that was read again: new calls go by it, running ones keep to theirs. Gives the
+    /// sections that differ and wait for a restart.
+    ///
+    /// # Errors
+    /// It needs prompts that are not in memory; nothing changes.
+    pub fn renew(&mut self, new: Config) -> Result<Vec<&'static str>, config::NotLoaded> {
+        let is_loaded = |voice: &str, prompt: &str| self.prompts.id(voice, prompt).is_some();
+        let renewed = config::renew(&self.config, new, is_loaded)?;
+        self.config = renewed.config.clone();
+        self.control.order(Order::Renew(Box::new(renewed.config)));
+        Ok(renewed.waiting)
     }
 
     /// No new calls; [`Service::wait`] returns when the running ones have ended, or after `drain_timeout`.

@@ -30,6 +30,7 @@ mod hunting;
 mod left_alone;
 mod load;
 mod phones;
+mod reload;
 mod ring_time;
 mod sanity;
 mod scenarios;

@@ -68,7 +68,8 @@ impl Setup {
         let web = local(ports::one());
         let store = stage.path("store");
         let config = stage.path("qingjiang.toml");
-        std::fs::write(&config, self.toml(sip, web, &store)).expect("a config file");
+        let text = self.toml(sip, web, &store);
+        std::fs::write(&config, &text).expect("a config file");
         let arguments = ["run", "--config", &config.display().to_string()].map(str::to_owned);
         let peer = Peer::start(stage, "qingjiang", Path::new(QINGJIANG), &arguments);
         let mut service = Service {
@@ -76,6 +77,8 @@ impl Setup {
             sip,
             web,
             store,
+            config,
+            text,
         };
         service.wait_until_ready();
         service
@@ -118,6 +121,8 @@ pub struct Service {
     pub sip: SocketAddr,
     web: SocketAddr,
     store: PathBuf,
+    config: PathBuf,
+    text: String,
 }
 
 impl Service {
@@ -183,6 +188,26 @@ impl Service {
     /// The record of the one call that there was.
     pub fn record(&self) -> Value {
         self.records(1).remove(0)
+    }
+
+    /// Writes another text into its configuration file in place of one, and sends SIGHUP. Gives the log's line
+    /// that says what became of it.
+    pub fn reload(&mut self, old: &str, new: &str) -> String {
+        assert!(self.text.contains(old), "{old} is not in\n{}", self.text);
+        let text = self.text.replacen(old, new, 1);
+        std::fs::write(&self.config, &text).expect("a config file");
+        let before = self.peer.output().matches("reloaded").count();
+        self.peer.signal(Signal::HUP);
+        let said = wait_for("what became of the file", Duration::from_secs(10), || {
+            let output = self.peer.output();
+            let told = output.matches("reloaded").count() > before;
+            let line = output.lines().rfind(|line| line.contains("reloaded"));
+            line.filter(|_| told).map(str::to_owned)
+        });
+        if !said.contains("not reloaded") {
+            self.text = text;
+        }
+        said
     }
 
     /// Asks it to end, by SIGTERM.

@@ -17,6 +17,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use story::Story;
 
@@ -76,11 +77,8 @@ fn settings(desks: &Desks, folder: &Path) -> Result<Config, String> {
     config.sip.listen = vec![free];
     config.web.listen = Some(free);
     config.store.path = PathBuf::from(folder);
-    for target in config
-        .hotlines
-        .iter_mut()
-        .flat_map(|hotline| &mut hotline.targets)
-    {
+    let hotlines = config.hotlines.iter_mut().map(Arc::make_mut);
+    for target in hotlines.flat_map(|hotline| &mut hotline.targets) {
         if let Some(address) = desks.address_of(&target.name) {
             target.address = address;
             target.uri = format!("sip:{}@{address}", target.name);

@@ -20,11 +20,11 @@ use crate::config::{Config, Hotline};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Place of a hotline in the configuration.
+/// Place of a hotline in the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HotlineIndex(pub u16);
 
-/// Place of a trunk in the configuration.
+/// Place of a trunk in the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TrunkIndex(pub u16);
 
@@ -110,24 +110,55 @@ pub struct HotlineGauges {
 impl Figures {
     /// All at zero, with the label sets of this configuration.
     pub fn new(config: &Config) -> Self {
-        let trunks: Vec<String> = config
-            .trunks
-            .iter()
-            .map(|trunk| trunk.name.clone())
-            .collect();
-        let hotlines = config.hotlines.iter();
-        Figures {
-            hotlines: hotlines
-                .map(|hotline| HotlineFigures::new(hotline, trunks.len()))
-                .collect(),
-            trunks,
+        let mut figures = Figures {
+            hotlines: Vec::new(),
+            trunks: Vec::new(),
             refused: vec![0; Refusal::ALL.len()],
             treatment_delay: Histogram::new(Scale::Delay),
             rtp_packets: vec![0; Direction::ALL.len()],
             rtp_dropped: vec![0; DropReason::ALL.len()],
             sip_messages: vec![vec![0; SipKind::ALL.len()]; Direction::ALL.len()],
             bugs: Vec::new(),
+        };
+        figures.renew(config);
+        figures
+    }
+
+    /// Takes in the names of a renewed configuration. What was counted stays where it is, also under names that
+    /// are gone: a counter that vanishes would look like a restart.
+    pub fn renew(&mut self, config: &Config) {
+        for trunk in &config.trunks {
+            if !self.trunks.contains(&trunk.name) {
+                self.trunks.push(trunk.name.clone());
+            }
         }
+        for hotline in &config.hotlines {
+            if !self.hotlines.iter().any(|line| line.name == hotline.name) {
+                self.hotlines.push(HotlineFigures::new(&hotline.name));
+            }
+            let line = self
+                .hotlines
+                .iter_mut()
+                .find(|line| line.name == hotline.name);
+            if let Some(line) = line {
+                line.renew(hotline);
+            }
+        }
+        for line in &mut self.hotlines {
+            line.offered.resize(self.trunks.len(), 0);
+        }
+    }
+
+    /// Where a hotline of the configuration is counted.
+    pub fn hotline_index(&self, name: &str) -> HotlineIndex {
+        HotlineIndex(place(
+            self.hotlines.iter().position(|line| line.name == name),
+        ))
+    }
+
+    /// Where a trunk of the configuration is counted.
+    pub fn trunk_index(&self, name: &str) -> TrunkIndex {
+        TrunkIndex(place(self.trunks.iter().position(|trunk| trunk == name)))
     }
 
     /// A call passed admission.
@@ -261,29 +292,36 @@ impl Figures {
 }
 
 impl HotlineFigures {
-    fn new(hotline: &Hotline, trunks: usize) -> Self {
-        let agents = once_each(hotline.targets.iter().map(|target| target.name.as_str()));
-        let script = &hotline.profile;
-        let prompts = once_each(
-            script
-                .steps
-                .iter()
-                .chain([&script.r#final])
-                .map(String::as_str),
-        );
+    fn new(name: &str) -> Self {
         HotlineFigures {
-            name: hotline.name.clone(),
-            offered: vec![0; trunks],
+            name: name.to_owned(),
+            offered: Vec::new(),
             connected: 0,
             answered: 0,
             abandoned: vec![0; Abandon::ALL.len()],
             wait: Histogram::new(Scale::Wait),
             post_dial_delay: Histogram::new(Scale::Delay),
             talk: Histogram::new(Scale::Talk),
-            agents: agents.into_iter().map(AgentFigures::new).collect(),
-            prompts: prompts.into_iter().map(|name| (name, 0)).collect(),
+            agents: Vec::new(),
+            prompts: Vec::new(),
             findings: vec![0; FindingKind::ALL.len() * Leg::BOTH.len() * Cause::ALL.len()],
             treatments: vec![0; FindingKind::ALL.len() * TreatmentOutcome::ALL.len()],
+        }
+    }
+
+    /// Takes in the agents and prompts that are not counted yet: two series with the same labels would be one
+    /// too many.
+    fn renew(&mut self, hotline: &Hotline) {
+        for target in &hotline.targets {
+            if !self.agents.iter().any(|agent| agent.name == target.name) {
+                self.agents.push(AgentFigures::new(target.name.clone()));
+            }
+        }
+        let script = &hotline.profile;
+        for prompt in script.steps.iter().chain([&script.r#final]) {
+            if !self.prompts.iter().any(|(name, _)| name == prompt) {
+                self.prompts.push((prompt.clone(), 0));
+            }
         }
     }
 
@@ -343,15 +381,11 @@ fn treatment_place(kind: FindingKind, outcome: TreatmentOutcome) -> usize {
     kind.index() * TreatmentOutcome::ALL.len() + outcome.index()
 }
 
-/// Names in their order, without repetition: two series with the same labels would be one too many.
-fn once_each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut seen: Vec<String> = Vec::new();
-    for name in names {
-        if !seen.iter().any(|known| known == name) {
-            seen.push(name.to_owned());
-        }
-    }
-    seen
+/// A name that is not there counts nothing.
+fn place(index: Option<usize>) -> u16 {
+    index
+        .and_then(|index| u16::try_from(index).ok())
+        .unwrap_or(u16::MAX)
 }
 
 fn add(counter: Option<&mut u64>, by: u64) {

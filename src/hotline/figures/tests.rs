@@ -31,8 +31,8 @@ pub(crate) fn config() -> Config {
         },
         trunks: vec![trunk("carrier"), trunk("second")],
         hotlines: vec![
-            hotline("weather", &["desk-1", "pbx", "pbx"]),
-            hotline("sales \"A\"", &["pbx"]),
+            hotline("weather", &["desk-1", "pbx", "pbx"]).into(),
+            hotline("sales \"A\"", &["pbx"]).into(),
         ],
     }
 }
@@ -197,4 +197,46 @@ fn the_figures_survive_being_written_and_read() {
     assert_eq!(postcard::from_bytes::<Figures>(&bytes).unwrap(), figures);
     let text = serde_json::to_string(&figures).unwrap();
     assert_eq!(serde_json::from_str::<Figures>(&text).unwrap(), figures);
+}
+
+#[test]
+fn a_renewed_configuration_adds_names_and_keeps_every_count() {
+    let before = config();
+    let mut figures = Figures::new(&before);
+    figures.offered(WEATHER, figures.trunk_index("second"));
+    figures.ring(
+        WEATHER,
+        "desk-1",
+        AttemptOutcome::Answered,
+        Duration::from_secs(1),
+    );
+    let mut after = config();
+    after.trunks = vec![trunk("third"), trunk("second")];
+    after.hotlines = vec![
+        hotline("news", &["pbx"]).into(),
+        hotline("weather", &["desk-2"]).into(),
+    ];
+    figures.renew(&after);
+    assert_eq!(figures.trunks, ["carrier", "second", "third"]);
+    let names: Vec<_> = figures
+        .hotlines
+        .iter()
+        .map(|line| line.name.as_str())
+        .collect();
+    assert_eq!(names, ["weather", "sales \"A\"", "news"]);
+    assert_eq!(figures.hotline_index("weather"), WEATHER);
+    let weather = &figures.hotlines[0];
+    assert_eq!(weather.offered, [0, 1, 0]);
+    let agents: Vec<_> = weather
+        .agents
+        .iter()
+        .map(|agent| agent.name.as_str())
+        .collect();
+    assert_eq!(agents, ["desk-1", "pbx", "desk-2"]);
+    assert_eq!(
+        weather.agents[0].ring[AttemptOutcome::Answered.index()].count(),
+        1
+    );
+    figures.offered(figures.hotline_index("news"), figures.trunk_index("third"));
+    assert_eq!(figures.hotlines[2].offered, [0, 0, 1]);
 }

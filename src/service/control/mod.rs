@@ -6,6 +6,7 @@
 
 mod turn;
 
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::service::media::MediaThreads;
 use crate::service::store::StoreHandle;
@@ -24,12 +25,14 @@ use turn::Loop;
 const ORDERS_MAX: usize = 16;
 
 /// What the control thread can be told from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     /// No new calls; end when the running ones have ended.
     Drain,
     /// End all calls, then end.
     ShutDown,
+    /// Take new calls by this configuration.
+    Renew(Box<Config>),
 }
 
 /// The running control thread.
@@ -78,9 +81,9 @@ impl Control {
         })
     }
 
-    /// Gives an order. One more than the queue holds says nothing new and is left out.
+    /// Gives an order; waits while the queue is full, which the thread empties each turn.
     pub fn order(&self, order: Order) {
-        if self.orders.try_send(order).is_ok() {
+        if self.orders.send(order).is_ok() {
             let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         }
     }

@@ -185,6 +185,7 @@ impl Loop {
                     self.feed(Input::Drain);
                 }
                 Order::ShutDown => self.hang_up_all(),
+                Order::Renew(config) => self.feed(Input::Renew(config)),
             }
         }
     }

@@ -31,6 +31,8 @@ impl Watch {
             Input::Ports(pairs) => self.ports_total += pairs.len(),
             Input::Deadline => self.on_deadline(),
             Input::Pressure(pressed) => self.pressed = *pressed,
+            // These worlds renew only what changes nothing for them.
+            Input::Renew(_) => {}
             Input::Drain => self.draining = true,
             Input::ShutDown => {
                 self.draining = true;
