@@ -37,6 +37,8 @@ fn assert_second_lives_on(scene: &mut Scene, repeated: &Message) {
 fn assert_ends_well(mut scene: Scene) {
     scene.caller_hangs_up();
     assert_eq!(scene.times(TARGETS[1], "BYE").len(), 1);
+    scene.run_for(Duration::from_secs(1));
+    assert!(scene.engine.is_idle(), "neither target is waited for");
     scene.must_come_to_rest();
     let [record] = &scene.records[..] else {
         panic!("one record: {:?}", scene.records);
