@@ -7,9 +7,9 @@ default:
 build:
     cargo build --all-targets --locked
 
-# All tests; `just test rooms` runs those whose name has "rooms" in it.
+# All tests, with the peers that they need; `just test rooms` runs those whose name has "rooms" in it.
 test *NAME:
-    cargo test --locked {{ NAME }}
+    tests/all {{ NAME }}
 
 # Format and lints; a warning fails.
 lint:
