@@ -17,6 +17,9 @@ const HANG_UP_AFTER: Duration = Duration::from_secs(2);
 /// A prompt from its due time to the end of its last frame.
 const PLAYING: Duration = Duration::from_millis(2_020);
 
+/// What the media thread takes to say that the caller is silent still.
+const CONFIRMED_AFTER: Duration = Duration::from_millis(1);
+
 /// A silent call, both ends sending silence.
 fn silent(mut scene: Scene) -> Scene {
     scene.packets = [50, 50];
@@ -44,7 +47,8 @@ fn the_call_is_ended_on_both_legs_once_the_whole_script_has_played() {
     let expected: Vec<_> = SCRIPT.into_iter().zip(due).collect();
     assert_eq!(scene.plays(), expected);
     for peer in [CALLER, TARGETS[0]] {
-        assert_eq!(scene.times(peer, "BYE"), [end], "{peer}");
+        let told = end + CONFIRMED_AFTER;
+        assert_eq!(scene.times(peer, "BYE"), [told], "{peer}");
     }
     scene.must_come_to_rest();
     let record = &scene.records[0];
@@ -100,6 +104,17 @@ fn a_prompt_that_is_refused_or_cut_off_is_followed_by_no_hang_up() {
             assert_eq!(scene.asked(), &SCRIPT[..=heard], "{how:?}");
         }
     }
+}
+
+#[test]
+fn speech_that_is_on_its_way_at_the_last_moment_takes_the_hang_up_away() {
+    let mut scene = silent(Scene::new());
+    let (_, end) = due_times(scene.now);
+    scene.silence_lasts = false;
+    scene.run_for((end - scene.now) + Duration::from_millis(200));
+    scene.speaks(Leg::Caller, Duration::from_millis(300));
+    scene.run_for(LONG);
+    assert_eq!((scene.asked().len(), scene.byes()), (3, 0));
 }
 
 #[test]

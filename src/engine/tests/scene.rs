@@ -58,6 +58,8 @@ pub(super) struct Scene {
     pub byes_are_answered: bool,
     /// How a prompt ends, if not at its end.
     pub prompts_end: PromptEnd,
+    /// What is told of the caller before the hang-up.
+    pub silence_lasts: bool,
     facts: BTreeMap<(Instant, u64), (CallKey, Fact)>,
     facts_noted: u64,
     open: bool,
@@ -103,6 +105,7 @@ impl Scene {
             packets: [0, 0],
             byes_are_answered: true,
             prompts_end: PromptEnd::Completed,
+            silence_lasts: true,
             facts: BTreeMap::new(),
             facts_noted: 0,
             open: false,
@@ -313,6 +316,14 @@ impl Scene {
             Command::Close { .. } => {
                 self.open = false;
                 self.note(now + Duration::from_millis(1), call, Fact::Closed);
+            }
+            Command::ConfirmSilence { .. } => {
+                let lasts = self.silence_lasts;
+                self.note(
+                    now + Duration::from_millis(1),
+                    call,
+                    Fact::Silence { lasts },
+                );
             }
             Command::Update { .. } | Command::Listen { .. } | Command::Stop { .. } => {}
         }
