@@ -3,7 +3,7 @@
 use crate::audio::{FRAME, FRAME_S, clip, is_loud, join, prompt, silence};
 use crate::rtp_end::{Packet, sound};
 use crate::service::{HOTLINE, Setup, prompts_of};
-use crate::silent_caller::Call;
+use crate::silent_caller::{Call, Holder};
 use crate::speaker::Between;
 use crate::stage::Stage;
 use crate::stream;
@@ -77,16 +77,23 @@ fn a_queue_that_plays_music_is_never_treated() {
     call.service.stop();
 }
 
-/// Goal: a caller on hold cannot answer a question, nor hear it: nothing is asked, though nobody speaks for longer
-/// than the whole script takes. The caller sends silence, as a PBX without music on hold does.
-fn assert_held_caller_is_left_alone(test: &str, address: &str, direction: &str) {
+/// Goal: where either end is on hold no question can be answered, or heard: nothing is asked, though nobody speaks for
+/// longer than the whole script takes. The holder sends silence, as a PBX without music on hold does.
+fn assert_held_call_is_left_alone(test: &str, holder: Holder, hold: [&str; 2]) {
     let stage = Stage::shared(test);
-    let mut call = Call::on_hold_for_ms(&stage, 30_000, address, direction);
-    let _holding = call.caller_speaks(Between::Silence);
+    let mut call = Call::on_hold_for_ms(&stage, 30_000, holder, hold);
+    let _holding = match holder {
+        Holder::Caller => call.caller_speaks(Between::Silence),
+        Holder::Agent => call.agent_speaks(Between::Silence),
+    };
     call.must_end_well(Duration::from_secs(60));
-    assert_eq!(call.caller_media.heard().len(), 0, "it receives nothing");
-    let heard = sound(&call.agent_media.heard());
-    assert!(heard.len() > 20 * 8_000, "the agent hears the line");
+    let (holds, waits) = match holder {
+        Holder::Caller => (&call.caller_media, &call.agent_media),
+        Holder::Agent => (&call.agent_media, &call.caller_media),
+    };
+    assert_eq!(holds.heard().len(), 0, "who holds receives nothing");
+    let heard = sound(&waits.heard());
+    assert!(heard.len() > 20 * 8_000, "the other end hears the line");
     assert!(!heard.chunks(FRAME).any(is_loud), "and nothing else");
     let record = call.service.record();
     assert!(prompts_of(&record).is_empty(), "{record:#}");
@@ -98,12 +105,26 @@ fn assert_held_caller_is_left_alone(test: &str, address: &str, direction: &str) 
 
 #[test]
 fn a_caller_on_hold_by_address_is_left_alone() {
-    assert_held_caller_is_left_alone("hold-c0", "0.0.0.0", "sendrecv");
+    let hold = ["0.0.0.0", "sendrecv"];
+    assert_held_call_is_left_alone("hold-c0", Holder::Caller, hold);
 }
 
 #[test]
 fn a_caller_on_hold_by_direction_is_left_alone() {
-    assert_held_caller_is_left_alone("hold-sendonly", "127.0.0.1", "sendonly");
+    let hold = ["127.0.0.1", "sendonly"];
+    assert_held_call_is_left_alone("hold-sendonly", Holder::Caller, hold);
+}
+
+#[test]
+fn a_caller_whom_the_agent_holds_by_address_is_left_alone() {
+    let hold = ["0.0.0.0", "sendrecv"];
+    assert_held_call_is_left_alone("hold-agent-c0", Holder::Agent, hold);
+}
+
+#[test]
+fn a_caller_whom_the_agent_holds_by_direction_is_left_alone() {
+    let hold = ["127.0.0.1", "sendonly"];
+    assert_held_call_is_left_alone("hold-agent-sendonly", Holder::Agent, hold);
 }
 
 /// The caller's stream is the agent's, packet for packet and byte for byte, soon after it was sent.

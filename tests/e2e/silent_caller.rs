@@ -33,6 +33,35 @@ const WAITING_CALLER: &str = "callee_bye_uac";
 const LEAVING_CALLER: &str = "own/caller_hangs_up_uac";
 /// As the leaving caller, but on hold from the first.
 const HELD_CALLER: &str = "own/caller_on_hold_uac";
+/// As the agent, but its answer holds.
+const HELD_AGENT: &str = "own/agent_on_hold_uas";
+
+/// The scenarios of both sides, and their keys.
+struct Sides<'a> {
+    caller: &'a str,
+    agent: &'a str,
+    keys: &'a [&'a str],
+}
+
+impl<'a> Sides<'a> {
+    fn of(caller: &'a str, agent: &'a str) -> Self {
+        let keys = &[];
+        Self {
+            caller,
+            agent,
+            keys,
+        }
+    }
+}
+
+/// Whose SDP holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The caller's offer.
+    Caller,
+    /// The agent's answer.
+    Agent,
+}
 
 const SOON: Duration = Duration::from_secs(10);
 const STORY: Duration = Duration::from_secs(60);
@@ -40,23 +69,34 @@ const STORY: Duration = Duration::from_secs(60);
 impl Call {
     /// A caller who stays until the service hangs up.
     pub fn until_hung_up(stage: &Stage) -> Self {
-        Self::begin(stage, (WAITING_CALLER, &[]), 0, Setup::new)
+        Self::begin(stage, &Sides::of(WAITING_CALLER, AGENT), 0, Setup::new)
     }
 
     /// A caller who hangs up after `talk_ms`.
     pub fn for_ms(stage: &Stage, talk_ms: u32, setup: impl Fn(&[u16]) -> Setup) -> Self {
-        Self::begin(stage, (LEAVING_CALLER, &[]), talk_ms, setup)
+        Self::begin(stage, &Sides::of(LEAVING_CALLER, AGENT), talk_ms, setup)
     }
 
-    /// A caller who is on hold, by the address of its `c=` line or by its direction, and hangs up after `talk_ms`.
-    pub fn on_hold_for_ms(stage: &Stage, talk_ms: u32, address: &str, direction: &str) -> Self {
-        let keys = ["-key", "hold_c", address, "-key", "hold_a", direction];
-        Self::begin(stage, (HELD_CALLER, &keys), talk_ms, Setup::new)
+    /// A call on hold from its first SDP on, by the address of a `c=` line or by direction; the caller hangs up
+    /// after `talk_ms`.
+    pub fn on_hold_for_ms(stage: &Stage, talk_ms: u32, holder: Holder, hold: [&str; 2]) -> Self {
+        let [address, direction] = hold;
+        let (caller, agent) = match holder {
+            Holder::Caller => (HELD_CALLER, AGENT),
+            Holder::Agent => (LEAVING_CALLER, HELD_AGENT),
+        };
+        let keys = &["-key", "hold_c", address, "-key", "hold_a", direction];
+        let sides = Sides {
+            caller,
+            agent,
+            keys,
+        };
+        Self::begin(stage, &sides, talk_ms, Setup::new)
     }
 
     fn begin(
         stage: &Stage,
-        (file, keys): (&str, &[&str]),
+        sides: &Sides<'_>,
         talk_ms: u32,
         setup: impl Fn(&[u16]) -> Setup,
     ) -> Self {
@@ -64,12 +104,13 @@ impl Call {
         let service = setup(&[port]).start(stage);
         let (caller_media, agent_media) = (RtpEnd::open(), RtpEnd::open());
         let limit_s = talk_ms / 1000 + 45;
-        let agent = Plan::agent(stage, "agent", &scenario(AGENT), port)
+        let agent = Plan::agent(stage, "agent", &scenario(sides.agent), port)
             .media(&agent_media)
+            .with(sides.keys)
             .start(limit_s);
-        let caller = Plan::caller(stage, "caller", &scenario(file), service.sip)
+        let caller = Plan::caller(stage, "caller", &scenario(sides.caller), service.sip)
             .media(&caller_media)
-            .with(keys)
+            .with(sides.keys)
             .talk_ms(talk_ms)
             .start(limit_s);
         Self {

@@ -142,7 +142,10 @@ impl Scene {
         let ack = &self.last(TARGETS[target], "ACK").message;
         let contact = Uri::parse("sip:192.0.2.1").expect("a URI");
         let mut bye = Message::request(Method::Bye, contact);
-        let via = format!("SIP/2.0/UDP {};branch=z9hG4bKbye", TARGETS[target]);
+        let via = format!(
+            "SIP/2.0/UDP {};branch=z9hG4bK{:?}",
+            TARGETS[target], self.now
+        );
         let header = |name| ack.headers.first(name).expect("a header of our ACK");
         for (name, value) in [
             ("Via", via.as_str()),
@@ -173,14 +176,11 @@ impl Scene {
         self.receive(TARGETS[target], &ok);
     }
 
-    /// A target's 200, to be changed by the test.
+    /// A target's 200, to be changed by the test. All targets choose the same tag: only the Call-ID tells them apart.
     pub fn ok_of(&self, target: usize, answer: &str) -> Message {
         let invite = &self.last(TARGETS[target], "INVITE").message;
         let mut ok = invite.reply(200, None);
-        let to = format!(
-            "{};tag=desk{target}",
-            invite.headers.first("To").expect("To")
-        );
+        let to = format!("{};tag=desk", invite.headers.first("To").expect("To"));
         ok.headers.set("To", &to);
         ok.headers
             .push("Contact", &format!("<sip:desk@{}>", TARGETS[target]));

@@ -65,7 +65,7 @@ fn a_200_without_contact_and_audio_is_acknowledged_and_ended_each_time_it_comes(
         let (acks, byes) = (scene.all(TARGETS[0], "ACK"), scene.all(TARGETS[0], "BYE"));
         for sent in acks.iter().chain(&byes) {
             let to = sent.message.to().expect("To");
-            assert_eq!(to.tag(), Some("desk0"));
+            assert_eq!(to.tag(), Some("desk"));
         }
         assert_ends_well(scene);
     }
@@ -94,6 +94,9 @@ fn the_first_targets_own_bye_does_not_touch_the_second_call() {
         scene.receive(TARGETS[0], &ok);
         scene.agent_hangs_up(0);
         assert_second_lives_on(&mut scene, &ok);
+        scene.agent_hangs_up(0);
+        assert_eq!(scene.engine.live_calls(), 1);
+        assert_eq!(scene.times(CALLER, "BYE"), []);
         scene.byes_are_answered = true;
         assert_ends_well(scene);
     }
