@@ -25,6 +25,9 @@ const NEVER_SENT_AFTER: Duration = Duration::from_secs(2);
 /// Until there are session timers (RFC 4028) nothing else ends it.
 const GONE_AFTER: Duration = Duration::from_secs(15 * 60);
 
+/// The same for a call on hold: many a phone sends nothing then.
+const GONE_ON_HOLD_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// Below this level a frame is digital silence: A-law's and µ-law's quietest codes (tenths of dBov).
 const DIGITAL_SILENCE_DBOV10: i16 = -700;
 
@@ -84,7 +87,7 @@ impl Call {
         }
         self.ledger.on_answered(desk, now);
         desk.timers
-            .set((self.key, CallTimer::Gone), now + GONE_AFTER);
+            .set((self.key, CallTimer::Gone), now + self.gone_after());
         self.phase = Phase::Talking(Box::new(Talk {
             person,
             received_at: now,
@@ -257,11 +260,18 @@ impl Call {
         let Phase::Talking(talk) = &self.phase else {
             return;
         };
-        let due = talk.received_at + GONE_AFTER;
+        let due = talk.received_at + self.gone_after();
         if now < due {
             desk.timers.set((self.key, CallTimer::Gone), due);
         } else {
             self.hang_up(desk, now, EndedBy::Unknown);
+        }
+    }
+
+    fn gone_after(&self) -> Duration {
+        match self.audio.is_two_way() {
+            true => GONE_AFTER,
+            false => GONE_ON_HOLD_AFTER,
         }
     }
 

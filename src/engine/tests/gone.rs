@@ -1,6 +1,6 @@
 //! A call that both ends have left without a BYE: no RTP comes from either.
 
-use super::scene::{CALLER, Scene, TARGETS, uri};
+use super::scene::{CALLER, Scene, TARGETS, sdp, uri};
 use crate::base::ids::Leg;
 use crate::base::time::Instant;
 use crate::hotline::record::EndedBy;
@@ -45,6 +45,22 @@ fn a_call_without_rtp_from_either_end_is_ended_after_a_quarter_of_an_hour() {
     assert_eq!(scene.byes(), 0, "too early");
     scene.run_for(Duration::from_secs(3));
     assert_ended(&mut scene, due);
+}
+
+#[test]
+fn a_call_on_hold_may_be_without_rtp_for_half_a_day() {
+    let half_a_day = GONE_AFTER * 48;
+    for held in ["sendonly", "inactive"] {
+        let mut scene = Scene::new();
+        scene.invite(&sdp("192.0.2.9", held));
+        scene.answer(0, &sdp("192.0.2.5", "sendrecv"));
+        scene.ack();
+        let due = scene.now + half_a_day;
+        scene.run_for(half_a_day - Duration::from_secs(2));
+        assert_eq!(scene.byes(), 0, "too early");
+        scene.run_for(Duration::from_secs(3));
+        assert_ended(&mut scene, due);
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::call::doors::Fact;
 use crate::hotline::record::EndedBy;
 use std::time::Duration;
 
-/// Below the quarter of an hour after which a call without any RTP is taken for gone.
-const LONG: Duration = Duration::from_secs(14 * 60);
+/// Well beyond the quarter of an hour after which a call that is not on hold is taken for gone without RTP.
+const LONG: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The ways to hold: by direction (RFC 3264 §8.4) and by address (RFC 2543 §B.5).
 fn holds(address: &str) -> [String; 4] {
