@@ -3,14 +3,15 @@
 //! Decides how the leg is rung, answered, refused and ended by RFC 3261's rules for a user agent server; never
 //! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
 
-use super::desk::{ALLOW, CallTimer, Desk, signed};
+use super::desk::{CallTimer, Desk};
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
-use crate::sip::dialog::{Dialog, DialogKey, answer};
-use crate::sip::transaction::{Path, T1, T2, TIMEOUT, TxId};
+use crate::sip::accepted::{Accepted, Due, Then};
+use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::transaction::{Datagram, Path, T1, TxId};
+use crate::sip::user_agent::{answer_to_invite, signed};
 use crate::sip::wire::{Message, Method, PeerFault};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// The caller's leg.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,22 +35,13 @@ enum State {
     /// No final response yet.
     Unanswered,
     /// The 200 is repeated until its ACK.
-    AwaitingAck(AwaitingAck),
+    AwaitingAck(Accepted),
     /// Answered and acknowledged.
     Up,
     /// Our BYE is under way.
     ByeSent(TxId),
     /// Nothing more is owed either way.
     Over,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct AwaitingAck {
-    ok: Vec<u8>,
-    interval: Duration,
-    until: Instant,
-    /// The call was ended meanwhile: BYE may only follow the ACK (RFC 3261 §15).
-    then_bye: bool,
 }
 
 /// What became of a repetition.
@@ -116,16 +108,9 @@ impl CallerLeg {
             return;
         }
         let response = self.response(desk, 200, Some(sdp));
-        let ok = signed(response.clone()).to_bytes();
+        let sent = Datagram::answering(&self.invite, self.path, &signed(response.clone()));
         desk.respond(now, self.tx, response);
-        let (interval, until) = (T1, now + TIMEOUT);
-        let then_bye = false;
-        self.state = State::AwaitingAck(AwaitingAck {
-            ok,
-            interval,
-            until,
-            then_bye,
-        });
+        self.state = State::AwaitingAck(Accepted::new(now, sent));
         desk.timers.set((self.call, CallTimer::RepeatOk), now + T1);
     }
 
@@ -140,22 +125,17 @@ impl CallerLeg {
 
     /// Repeats the 200, at T1 doubling up to T2.
     pub fn on_repeat_due(&mut self, desk: &mut Desk, now: Instant) -> Repeat {
-        let State::AwaitingAck(waiting) = &mut self.state else {
+        let State::AwaitingAck(ok) = &mut self.state else {
             return Repeat::GoesOn;
         };
-        if now >= waiting.until {
-            waiting.then_bye = false;
-            self.state = State::Up;
-            return Repeat::NeverAcknowledged;
+        match ok.on_due(now, &mut desk.transactions) {
+            Due::Again(at) => desk.timers.set((self.call, CallTimer::RepeatOk), at),
+            Due::NeverAcknowledged => {
+                self.state = State::Up;
+                return Repeat::NeverAcknowledged;
+            }
+            Due::Over => self.state = State::Over,
         }
-        let path = Path {
-            listener: self.path.listener,
-            remote: crate::sip::transaction::response_address(&self.invite, self.path.remote),
-        };
-        desk.transactions.send(path, waiting.ok.clone());
-        waiting.interval = (waiting.interval * 2).min(T2);
-        let next = (now + waiting.interval).min(waiting.until);
-        desk.timers.set((self.call, CallTimer::RepeatOk), next);
         Repeat::GoesOn
     }
 
@@ -167,13 +147,16 @@ impl CallerLeg {
 
     /// The ACK of our 200 came.
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
-        let State::AwaitingAck(waiting) = &self.state else {
+        let State::AwaitingAck(ok) = &self.state else {
             return;
         };
-        let then_bye = waiting.then_bye;
+        let then = ok.then();
         desk.timers.cancel((self.call, CallTimer::RepeatOk));
-        self.state = State::Up;
-        if then_bye {
+        self.state = match then {
+            Then::StayUp | Then::SayBye => State::Up,
+            Then::Nothing => State::Over,
+        };
+        if then == Then::SayBye {
             self.hang_up(desk, now);
         }
     }
@@ -181,7 +164,7 @@ impl CallerLeg {
     /// Ends an answered leg with BYE: at once, or after the ACK that is still awaited.
     pub fn hang_up(&mut self, desk: &mut Desk, now: Instant) {
         match &mut self.state {
-            State::AwaitingAck(waiting) => waiting.then_bye = true,
+            State::AwaitingAck(ok) => ok.hang_up(),
             State::Up => {
                 let bye = self.dialog.request(Method::Bye);
                 let path = self.dialog.path();
@@ -194,10 +177,13 @@ impl CallerLeg {
         }
     }
 
-    /// The caller's own BYE, already answered: nothing more is owed.
-    pub fn on_bye(&mut self, desk: &mut Desk) {
-        desk.timers.cancel((self.call, CallTimer::RepeatOk));
-        self.state = State::Over;
+    /// The caller's own BYE, already answered: nothing more is owed, but that a 200 without its ACK is still
+    /// repeated (RFC 3261 §15.1.2).
+    pub fn on_bye(&mut self) {
+        match &mut self.state {
+            State::AwaitingAck(ok) => ok.on_bye(),
+            _ => self.state = State::Over,
+        }
     }
 
     /// A request of ours on this leg ended, with whatever answer.
@@ -208,16 +194,7 @@ impl CallerLeg {
     }
 
     fn response(&self, desk: &Desk, status: u16, sdp: Option<&[u8]>) -> Message {
-        let mut response = answer(&self.invite, status, &self.local_tag);
-        if (101..300).contains(&status) {
-            let contact = desk.contact(self.path.listener);
-            response.headers.push("Contact", &contact);
-            response.headers.push("Allow", ALLOW);
-        }
-        if let Some(sdp) = sdp {
-            response.headers.push("Content-Type", "application/sdp");
-            response.body = sdp.to_vec();
-        }
-        response
+        let address = desk.advertised(self.path.listener);
+        answer_to_invite(&self.invite, status, &self.local_tag, address, sdp)
     }
 }

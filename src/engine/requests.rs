@@ -15,7 +15,7 @@ use crate::call::ledger::Ledger;
 use crate::hotline::figures::Refusal;
 use crate::hotline::record::EndedBy;
 use crate::hotline::route;
-use crate::sip::dialog::{DialogKey, answer};
+use crate::sip::dialog::{DialogKey, answer_with};
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method};
 
@@ -193,10 +193,7 @@ impl Engine {
         status: u16,
         headers: &[(&str, &str)],
     ) {
-        let mut response = answer(request, status, &self.desk.random.token());
-        for (name, value) in headers {
-            response.headers.push(name, value);
-        }
+        let response = answer_with(request, status, &self.desk.random.token(), headers);
         self.desk.respond(now, tx, response);
     }
 }

@@ -3,6 +3,7 @@
 use super::behaviour::{Incoming, Outgoing, Reply, Ring};
 use super::*;
 use crate::base::random::Random;
+use crate::sip::dialog::answer;
 use std::time::Duration;
 
 const CALLER: &str = "192.0.2.1:5060";

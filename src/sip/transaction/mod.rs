@@ -12,11 +12,11 @@ pub mod table;
 use crate::base::limits::TRANSACTIONS_MAX;
 use crate::base::time::Instant;
 use crate::base::timers::Timers;
-use crate::sip::wire::{Message, Method, PeerFault, Start};
+use crate::sip::wire::{Message, Method, PeerFault, Start, parse_datagram};
 use key::{ClientKey, Origin, ServerKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use table::{Effect, Timer, Unexpected, client, invite_client, invite_server, server};
 
@@ -51,6 +51,16 @@ pub struct Datagram {
     pub path: Path,
     /// The message.
     pub bytes: Vec<u8>,
+}
+
+impl Datagram {
+    /// A response to a request that came over `path`, addressed as RFC 3261 §18.2.2 says.
+    pub fn answering(request: &Message, path: Path, response: &Message) -> Datagram {
+        Datagram {
+            path: response_path(request, path),
+            bytes: response.to_bytes(),
+        }
+    }
 }
 
 /// What the transaction user is told.
@@ -320,8 +330,8 @@ impl Transactions {
     }
 
     /// Sends a message outside of any transaction: the ACK of a 2xx, a repeated 2xx, a stateless answer.
-    pub fn send(&mut self, path: Path, bytes: Vec<u8>) {
-        self.outbox.push_back(Datagram { path, bytes });
+    pub fn send(&mut self, datagram: Datagram) {
+        self.outbox.push_back(datagram);
     }
 
     /// Sends a response in a server transaction.
@@ -367,9 +377,14 @@ impl Transactions {
             return;
         }
         let path = transaction.path;
-        if let Ok(cancel) = hop_by_hop(&transaction.request, Method::Cancel) {
-            self.request(now, path, cancel);
+        let Ok(cancel) = hop_by_hop(&transaction.request, Method::Cancel) else {
+            return;
+        };
+        let under_way = ClientKey::of(&cancel).is_ok_and(|key| self.clients.contains_key(&key));
+        if under_way {
+            return;
         }
+        self.request(now, path, cancel);
         self.timers.set((invite, Timer::B), now + TIMEOUT);
     }
 
@@ -426,11 +441,9 @@ impl Transactions {
 
     /// A datagram of ours could not be sent. If it was a request, its transaction has failed; a response will be
     /// asked for again.
-    pub fn on_unreachable(&mut self, now: Instant, unsent: &Message) -> Option<Arrival> {
-        if !unsent.is_request() {
-            return None;
-        }
-        let &tx = self.clients.get(&ClientKey::of(unsent).ok()?)?;
+    pub fn on_unreachable(&mut self, now: Instant, unsent: &[u8]) -> Option<Arrival> {
+        let unsent = parse_datagram(unsent).ok().filter(Message::is_request)?;
+        let &tx = self.clients.get(&ClientKey::of(&unsent).ok()?)?;
         let effect = match self.all.get(&tx)?.machine {
             Machine::InviteClient(_) => {
                 self.step_invite_client(now, tx, invite_client::Event::TransportError)
@@ -499,10 +512,7 @@ impl Transactions {
         } else {
             Machine::Server(server::State::Trying)
         };
-        let path = Path {
-            listener: path.listener,
-            remote: response_address(&request, path.remote),
-        };
+        let path = response_path(&request, path);
         self.servers.insert(key.clone(), tx);
         let (kept, interval) = (Vec::new(), T1);
         let (server_key, client_key) = (Some(key), None);
@@ -703,7 +713,7 @@ fn note_source(request: &mut Message, source: SocketAddr) -> Result<(), PeerFaul
 
 /// Where the response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4): the source, at its port if it asked
 /// for that with `rport`, else at the port of its sent-by.
-pub fn response_address(request: &Message, source: SocketAddr) -> SocketAddr {
+pub fn response_path(request: &Message, source: Path) -> Path {
     let Ok(via) = request.top_via() else {
         return source;
     };
@@ -715,8 +725,9 @@ pub fn response_address(request: &Message, source: SocketAddr) -> SocketAddr {
     if !via.transport.eq_ignore_ascii_case("UDP") {
         return source;
     }
-    let ip: IpAddr = source.ip();
-    SocketAddr::new(ip, via.port.unwrap_or(SIP_PORT))
+    let port = via.port.unwrap_or(SIP_PORT);
+    let remote = SocketAddr::new(source.remote.ip(), port);
+    Path { remote, ..source }
 }
 
 /// A CANCEL or the ACK of a failure: the request's own Request-URI, top Via, Call-ID, From, To, CSeq number
@@ -741,7 +752,6 @@ fn hop_by_hop(request: &Message, method: Method) -> Result<Message, PeerFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::wire::parse_datagram;
 
     fn path() -> Path {
         let remote = "192.0.2.9:5060".parse().expect("an address");
@@ -772,20 +782,24 @@ mod tests {
             .request(now, path(), one.clone())
             .expect("a transaction");
         all.request(now, path(), other.clone());
-        let told = all.on_unreachable(now, &one);
+        let told = all.on_unreachable(now, &one.to_bytes());
         assert_eq!(told, Some(Arrival::Unreachable { tx: failed }));
         assert_eq!(all.len(), 1, "the BYE is repeated on");
-        assert_eq!(all.on_unreachable(now, &other.reply(200, None)), None);
+        let response = other.reply(200, None).to_bytes();
+        assert_eq!(all.on_unreachable(now, &response), None);
     }
 
     #[test]
     fn answers_go_to_the_sent_by_port_or_to_the_source_where_that_is_no_port() {
-        let source = path().remote;
-        let to = |sent_by| response_address(&request("OPTIONS", "1", sent_by), source).port();
+        let source = path();
+        let to = |sent_by| {
+            let request = request("OPTIONS", "1", sent_by);
+            response_path(&request, source).remote.port()
+        };
         assert_eq!(to("192.0.2.9:5070"), 5070);
         assert_eq!(to("192.0.2.9"), SIP_PORT);
-        assert_eq!(to("192.0.2.9:0"), source.port());
-        assert_eq!(to("192.0.2.9:5070;rport"), source.port());
+        assert_eq!(to("192.0.2.9:0"), source.remote.port());
+        assert_eq!(to("192.0.2.9:5070;rport"), source.remote.port());
     }
 
     #[test]
