@@ -2,48 +2,17 @@
 //! everything that is wrong with it at once.
 //! Method: the shipped files and a bad one go through the reader with a world made up for the test.
 
-use qingjiang::config::{Config, Problems, PromptTo, VOICES, World, known_keys, read};
+#[path = "common/machine.rs"]
+mod machine;
+
+use machine::Machine;
+use qingjiang::config::{Config, Problems, PromptTo, known_keys, read};
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SHIPPED: [&str; 5] = ["qingjiang", "asterisk", "freeswitch", "agents", "demo"];
-
-const PROMPTS: [&str; 6] = [
-    "silent-connected",
-    "silent-please-speak",
-    "silent-can-you-hear",
-    "silent-redial-other-phone",
-    "silent-redial",
-    "silent-hanging-up",
-];
-
-/// Resolves `*.example.org` to both families; has the built-in prompts, and one that is Chinese only.
-struct Bench;
-
-impl World for Bench {
-    fn resolve(&self, host: &str) -> Vec<IpAddr> {
-        let known = host.ends_with(".example.org");
-        let addresses = ["2001:db8::7", "192.0.2.7"].map(|address| address.parse().unwrap());
-        addresses.into_iter().filter(|_| known).collect()
-    }
-
-    fn prompts(&self, path: Option<&Path>, voice: &str) -> BTreeSet<String> {
-        assert!(VOICES.contains(&voice));
-        let own = path.filter(|_| voice == "zh-male").map(|_| "own-words");
-        PROMPTS.into_iter().chain(own).map(String::from).collect()
-    }
-
-    fn is_folder(&self, path: &Path) -> bool {
-        path != Path::new("/nowhere")
-    }
-
-    fn cores(&self) -> u16 {
-        4
-    }
-}
 
 fn at_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -55,7 +24,7 @@ fn text_of(path: &str) -> String {
 
 fn shipped(name: &str) -> Result<Config, Problems> {
     let path = format!("config/{name}.toml");
-    read(&text_of(&path), &path, &Bench)
+    read(&text_of(&path), &path, &Machine)
 }
 
 /// A sound file, to be spoilt or extended by a test.
@@ -80,7 +49,7 @@ fn sound_with(changes: &[(&str, &str)], more: &str) -> Result<Config, Problems> 
         assert!(text.contains(old), "{old} is not in the sound file");
         text = text.replace(old, new);
     }
-    read(&(text + more), "test.toml", &Bench)
+    read(&(text + more), "test.toml", &Machine)
 }
 
 /// What is said of a sound file with these changes, one line a problem.
@@ -146,7 +115,7 @@ fn the_reference_has_every_key_and_no_other() {
 #[test]
 fn what_the_reference_calls_a_default_is_one() {
     let short = shipped("qingjiang").unwrap();
-    let mut full = read(&reference_in_full(), "reference in full", &Bench)
+    let mut full = read(&reference_in_full(), "reference in full", &Machine)
         .unwrap_or_else(|problems| panic!("\n{problems}"));
     assert_eq!(
         full.sip.advertise.take(),
@@ -266,7 +235,7 @@ steps = ["silent-connected"]
 #[test]
 fn a_bad_file_is_told_everything_at_once() {
     let name = "fixtures/config/bad.toml";
-    let problems = read(&text_of(name), name, &Bench).unwrap_err();
+    let problems = read(&text_of(name), name, &Machine).unwrap_err();
     let said = format!("{problems}\n");
     let expected = "fixtures/config/bad.expected";
     if std::env::var_os("QINGJIANG_WRITE_EXPECTED").is_some() {
@@ -278,7 +247,7 @@ fn a_bad_file_is_told_everything_at_once() {
 
 #[test]
 fn what_may_be_a_secret_is_never_repeated() {
-    let said = read(&text_of("fixtures/config/bad.toml"), "bad.toml", &Bench).unwrap_err();
+    let said = read(&text_of("fixtures/config/bad.toml"), "bad.toml", &Machine).unwrap_err();
     assert!(!said.to_string().contains("secret"), "{said}");
 }
 
@@ -330,13 +299,13 @@ fn a_syntax_error_has_its_line_and_stands_alone() {
         said.starts_with("not TOML: ") && said.contains("(test.toml:8)"),
         "{said}"
     );
-    let twice = read("[sip]\na = 1\na = 2\n", "test.toml", &Bench).unwrap_err();
+    let twice = read("[sip]\na = 1\na = 2\n", "test.toml", &Machine).unwrap_err();
     assert!(twice.to_string().contains("(test.toml:3)"), "{twice}");
 }
 
 #[test]
 fn an_empty_file_is_told_what_it_needs() {
-    let problems = read("", "test.toml", &Bench).unwrap_err();
+    let problems = read("", "test.toml", &Machine).unwrap_err();
     let keys: Vec<&str> = problems
         .list
         .iter()
@@ -410,9 +379,9 @@ fn a_prompt_of_ones_own_needs_a_recording_in_the_hotlines_voice() {
 #[test]
 fn line_ends_of_windows_and_a_byte_order_mark_do_no_harm() {
     let text = format!("\u{feff}{}", SOUND.replace('\n', "\r\n"));
-    assert!(read(&text, "test.toml", &Bench).is_ok());
+    assert!(read(&text, "test.toml", &Machine).is_ok());
     let bad = text.replace("5090", "0");
-    let said = read(&bad, "test.toml", &Bench).unwrap_err().to_string();
+    let said = read(&bad, "test.toml", &Machine).unwrap_err().to_string();
     assert!(said.contains("(test.toml:13)"), "{said}");
 }
 
@@ -422,7 +391,7 @@ proptest::proptest! {
     fn no_text_makes_the_reader_panic(
         more in "(\\[{0,2}(sip|trunk|hotline|profile|media)(\\.[a-z]{1,3})?\\]{0,2}|(base|from|name|targets|ports|steps) ?= ?(-?[0-9]{1,12}|\"[ -~]{0,12}\"|\\[[\"a, ]{0,6}\\]|\\{\\}|true)|[ -~é]{0,20}|\n){0,12}",
     ) {
-        let _ = read(&more, "test.toml", &Bench);
+        let _ = read(&more, "test.toml", &Machine);
         let _ = sound_with(&[], &more);
         let _ = sound_with(&[("\"127.0.0.1\"", &more)], "");
     }

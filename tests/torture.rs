@@ -8,6 +8,8 @@ mod bench;
 mod engine;
 #[path = "torture/fixtures.rs"]
 mod fixtures;
+#[path = "common/machine.rs"]
+mod machine;
 #[path = "torture/sha256.rs"]
 mod sha256;
 

@@ -4,6 +4,8 @@
 
 #[path = "torture/bench.rs"]
 mod bench;
+#[path = "common/machine.rs"]
+mod machine;
 
 use bench::{Bench, SOURCE, TARGET};
 use proptest::collection::vec;

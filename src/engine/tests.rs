@@ -1,4 +1,11 @@
-//! What the engine does at its edge, before any call: strangers, floods, its own plain data.
+//! What the engine does at its edge: strangers here, whole calls in the modules below.
+
+mod gone;
+mod hang_up;
+mod lost_ack;
+mod never_treated;
+mod scene;
+mod unusable;
 
 use super::*;
 use crate::config::World;
@@ -31,19 +38,23 @@ impl World for Nowhere {
     }
 }
 
+fn listener() -> Listener {
+    let bound: SocketAddr = "192.0.2.1:5060".parse().expect("an address");
+    Listener {
+        bound,
+        advertised: bound,
+    }
+}
+
 fn engine() -> Engine {
     let text = "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\n[media]\naddress = \"192.0.2.1\"\n\
         ports = \"20000-20099\"\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
         [[hotline]]\nname = \"weather\"\nnumbers = [\"*\"]\ntargets = [\"sip:1000@192.0.2.5\"]\n";
     let config = crate::config::read(text, "test.toml", &Nowhere).expect("a good configuration");
-    let bound: SocketAddr = "192.0.2.1:5060".parse().expect("an address");
     Engine::new(Settings {
         config,
-        listeners: vec![Listener {
-            bound,
-            advertised: bound,
-        }],
-        media_address: bound.ip(),
+        listeners: vec![listener()],
+        media_address: listener().bound.ip(),
         prompts: PromptNames::default(),
         random: Random::from_number(1),
     })

@@ -1,6 +1,6 @@
 //! What is wrong gets its status or silence, and the next call works.
 
-use crate::message::status;
+use crate::message::{header, status};
 use crate::peer::Peer;
 use crate::rtp_end::RtpEnd;
 use crate::service::{QINGJIANG, Service, Setup, local};
@@ -255,6 +255,15 @@ impl Hand {
         Self { socket, to }
     }
 
+    /// A second one with the same socket.
+    pub fn another(&self) -> Self {
+        let socket = self.socket.try_clone().expect("a second handle");
+        Self {
+            socket,
+            to: self.to,
+        }
+    }
+
     /// Sends a datagram.
     pub fn send(&self, bytes: &[u8]) {
         self.socket
@@ -279,12 +288,31 @@ impl Hand {
         )
     }
 
-    /// The statuses that come back, until nothing comes for a second.
-    pub fn statuses(&self) -> impl Iterator<Item = u16> {
+    /// The ACK of a 200 to such an INVITE.
+    pub fn ack(&self, ok: &str) -> String {
+        let from = self.socket.local_addr().expect("an address");
+        let copy = |name: &str| header(ok, name).unwrap_or_default();
+        format!(
+            "ACK sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK-ack;rport\r\nFrom: {}\r\n\
+             To: {}\r\nCall-ID: {}\r\nCSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            copy("From"),
+            copy("To"),
+            copy("Call-ID"),
+            to = self.to,
+        )
+    }
+
+    /// What comes back, until nothing comes for a second.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
         let mut bytes = vec![0; 65_536];
         std::iter::from_fn(move || {
             let length = self.socket.recv(&mut bytes).ok()?;
-            Some(status(&String::from_utf8_lossy(&bytes[..length])).unwrap_or(0))
+            Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
         })
+    }
+
+    /// The statuses that come back, until nothing comes for a second.
+    pub fn statuses(&self) -> impl Iterator<Item = u16> {
+        self.texts().map(|text| status(&text).unwrap_or(0))
     }
 }

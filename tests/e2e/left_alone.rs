@@ -1,7 +1,7 @@
-//! Calls in which nothing may be played: somebody has spoken, or nobody has been connected yet.
+//! Calls in which nothing may be played: somebody has spoken, nobody has been connected yet, or a leg is on hold.
 
-use crate::audio::{FRAME_S, clip, join, prompt, silence};
-use crate::rtp_end::Packet;
+use crate::audio::{FRAME, FRAME_S, clip, is_loud, join, prompt, silence};
+use crate::rtp_end::{Packet, sound};
 use crate::service::{HOTLINE, Setup, prompts_of};
 use crate::silent_caller::Call;
 use crate::speaker::Between;
@@ -75,6 +75,35 @@ fn a_queue_that_plays_music_is_never_treated() {
         0.0
     );
     call.service.stop();
+}
+
+/// Goal: a caller on hold cannot answer a question, nor hear it: nothing is asked, though nobody speaks for longer
+/// than the whole script takes. The caller sends silence, as a PBX without music on hold does.
+fn assert_held_caller_is_left_alone(test: &str, address: &str, direction: &str) {
+    let stage = Stage::shared(test);
+    let mut call = Call::on_hold_for_ms(&stage, 30_000, address, direction);
+    let _holding = call.caller_speaks(Between::Silence);
+    call.must_end_well(Duration::from_secs(60));
+    assert_eq!(call.caller_media.heard().len(), 0, "it receives nothing");
+    let heard = sound(&call.agent_media.heard());
+    assert!(heard.len() > 20 * 8_000, "the agent hears the line");
+    assert!(!heard.chunks(FRAME).any(is_loud), "and nothing else");
+    let record = call.service.record();
+    assert!(prompts_of(&record).is_empty(), "{record:#}");
+    assert_eq!(record["findings"], serde_json::json!([]), "{record:#}");
+    assert_eq!(record["ended_by"], "caller", "{record:#}");
+    assert_eq!(call.service.prompts_played(), 0.0);
+    call.service.stop();
+}
+
+#[test]
+fn a_caller_on_hold_by_address_is_left_alone() {
+    assert_held_caller_is_left_alone("hold-c0", "0.0.0.0", "sendrecv");
+}
+
+#[test]
+fn a_caller_on_hold_by_direction_is_left_alone() {
+    assert_held_caller_is_left_alone("hold-sendonly", "127.0.0.1", "sendonly");
 }
 
 /// The caller's stream is the agent's, packet for packet and byte for byte, soon after it was sent.

@@ -21,6 +21,7 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(10);
 pub struct Setup {
     targets: Vec<String>,
     ring_timeout: Option<String>,
+    drain_timeout: Option<Duration>,
     calls: u16,
 }
 
@@ -34,6 +35,7 @@ impl Setup {
         Self {
             targets,
             ring_timeout: None,
+            drain_timeout: None,
             calls: 8,
         }
     }
@@ -46,6 +48,7 @@ impl Setup {
         Self {
             targets: vec![target],
             ring_timeout: None,
+            drain_timeout: None,
             calls: 8,
         }
     }
@@ -53,6 +56,12 @@ impl Setup {
     /// Another no-answer time.
     pub fn ring_timeout(mut self, time: &str) -> Self {
         self.ring_timeout = Some(time.to_owned());
+        self
+    }
+
+    /// Another longest time for a drain.
+    pub fn drain_timeout(mut self, time: Duration) -> Self {
+        self.drain_timeout = Some(time);
         self
     }
 
@@ -91,8 +100,11 @@ impl Setup {
             .ring_timeout
             .as_ref()
             .map_or(String::new(), |time| format!("ring_timeout = \"{time}\"\n"));
+        let drain_timeout = self.drain_timeout.map_or(String::new(), |time| {
+            format!("drain_timeout = \"{}ms\"\n", time.as_millis())
+        });
         format!(
-            "[sip]\nlisten = [\"udp:{sip}\"]\n\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\n\
+            "[sip]\nlisten = [\"udp:{sip}\"]\n{drain_timeout}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\n\
              [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
              [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\"]\n\n\
              [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"hotline\"]\ntargets = [{targets}]\n\

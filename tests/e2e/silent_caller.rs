@@ -31,6 +31,8 @@ pub const AGENT: &str = "basic_call_uas";
 const WAITING_CALLER: &str = "callee_bye_uac";
 /// The caller hangs up after a while; a BYE before that is a failure.
 const LEAVING_CALLER: &str = "own/caller_hangs_up_uac";
+/// As the leaving caller, but on hold from the first.
+const HELD_CALLER: &str = "own/caller_on_hold_uac";
 
 const SOON: Duration = Duration::from_secs(10);
 const STORY: Duration = Duration::from_secs(60);
@@ -38,15 +40,26 @@ const STORY: Duration = Duration::from_secs(60);
 impl Call {
     /// A caller who stays until the service hangs up.
     pub fn until_hung_up(stage: &Stage) -> Self {
-        Self::begin(stage, WAITING_CALLER, 0, Setup::new)
+        Self::begin(stage, (WAITING_CALLER, &[]), 0, Setup::new)
     }
 
     /// A caller who hangs up after `talk_ms`.
     pub fn for_ms(stage: &Stage, talk_ms: u32, setup: impl Fn(&[u16]) -> Setup) -> Self {
-        Self::begin(stage, LEAVING_CALLER, talk_ms, setup)
+        Self::begin(stage, (LEAVING_CALLER, &[]), talk_ms, setup)
     }
 
-    fn begin(stage: &Stage, file: &str, talk_ms: u32, setup: impl Fn(&[u16]) -> Setup) -> Self {
+    /// A caller who is on hold, by the address of its `c=` line or by its direction, and hangs up after `talk_ms`.
+    pub fn on_hold_for_ms(stage: &Stage, talk_ms: u32, address: &str, direction: &str) -> Self {
+        let keys = ["-key", "hold_c", address, "-key", "hold_a", direction];
+        Self::begin(stage, (HELD_CALLER, &keys), talk_ms, Setup::new)
+    }
+
+    fn begin(
+        stage: &Stage,
+        (file, keys): (&str, &[&str]),
+        talk_ms: u32,
+        setup: impl Fn(&[u16]) -> Setup,
+    ) -> Self {
         let port = crate::ports::one();
         let service = setup(&[port]).start(stage);
         let (caller_media, agent_media) = (RtpEnd::open(), RtpEnd::open());
@@ -56,6 +69,7 @@ impl Call {
             .start(limit_s);
         let caller = Plan::caller(stage, "caller", &scenario(file), service.sip)
             .media(&caller_media)
+            .with(keys)
             .talk_ms(talk_ms)
             .start(limit_s);
         Self {

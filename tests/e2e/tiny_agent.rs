@@ -63,7 +63,7 @@ fn take_call(socket: &UdpSocket, ring: Duration, rang_s: &Mutex<Vec<f64>>) {
 }
 
 /// The next request that is waited for; ACKs and repetitions are passed over.
-fn next(socket: &UdpSocket, is_it: impl Fn(&str) -> bool) -> (String, SocketAddr) {
+pub fn next(socket: &UdpSocket, is_it: impl Fn(&str) -> bool) -> (String, SocketAddr) {
     let mut bytes = [0; 4096];
     loop {
         let (length, from) = socket.recv_from(&mut bytes).expect("a request within 30 s");
@@ -74,7 +74,8 @@ fn next(socket: &UdpSocket, is_it: impl Fn(&str) -> bool) -> (String, SocketAddr
     }
 }
 
-fn response(request: &str, status: &str, body: &str) -> String {
+/// A response with the headers that it copies, our tag and Contact.
+pub fn response(request: &str, status: &str, body: &str) -> String {
     let vias: String = request
         .lines()
         .filter(|line| line.to_ascii_lowercase().starts_with("via:"))
@@ -110,7 +111,8 @@ fn contact(request: &str) -> &str {
     host.split(';').next().unwrap_or(host)
 }
 
-fn sdp(socket: &UdpSocket) -> String {
+/// PCMA at a port where nobody listens.
+pub fn sdp(socket: &UdpSocket) -> String {
     let port = socket.local_addr().expect("an address").port();
     // Discard: nobody listens to what comes.
     format!(

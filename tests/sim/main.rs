@@ -13,6 +13,8 @@
 mod caller;
 mod chance;
 mod judge;
+#[path = "../common/machine.rs"]
+mod machine;
 mod media;
 mod net;
 mod plan;

@@ -2,27 +2,16 @@
 
 use crate::caller::{Defect, Leaving, Plan};
 use crate::chance::Chance;
+use crate::machine::Machine;
 use crate::net::Weather;
 use crate::says::{Stray, sdp, secs};
 use crate::target::{Manner, OnCancel, Step};
 use qingjiang::base::time::Instant;
 use qingjiang::call::doors::PortPair;
 use qingjiang::config::{self, Config};
-use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-
-/// Names of the built-in prompts, in the order of their numbers in these worlds.
-pub const PROMPTS: [&str; 6] = [
-    "silent-connected",
-    "silent-please-speak",
-    "silent-can-you-hear",
-    "silent-redial-other-phone",
-    "silent-redial",
-    "silent-hanging-up",
-];
 
 /// A world before it begins.
 pub struct World {
@@ -45,32 +34,12 @@ pub struct World {
     pub rubbish: u32,
 }
 
-struct Bench;
-
-impl config::World for Bench {
-    fn resolve(&self, _: &str) -> Vec<IpAddr> {
-        Vec::new()
-    }
-
-    fn prompts(&self, _: Option<&Path>, _: &str) -> BTreeSet<String> {
-        PROMPTS.map(String::from).into()
-    }
-
-    fn is_folder(&self, _: &Path) -> bool {
-        true
-    }
-
-    fn cores(&self) -> u16 {
-        2
-    }
-}
-
 impl World {
     pub fn draw(chance: &mut Chance) -> World {
         let weather = Weather::draw(chance);
         let targets = targets(chance);
         let toml = toml(chance, &targets);
-        let config = config::read(&toml, "world.toml", &Bench)
+        let config = config::read(&toml, "world.toml", &Machine)
             .unwrap_or_else(|problems| panic!("{problems:?}\n{toml}"));
         let calls = chance.between(1, 10);
         let crowd = chance.percent(20);

@@ -4,9 +4,10 @@
 
 use crate::caller::Caller;
 use crate::chance::Chance;
+use crate::machine::PROMPTS;
 use crate::media::{self, Media, Tick};
 use crate::net::Net;
-use crate::plan::{self, PROMPTS};
+use crate::plan;
 use crate::says::{Turn, Wake, engine, header, rubbish};
 use crate::tally::Tally;
 use crate::target::Target;

@@ -1,17 +1,16 @@
 //! An engine with one trunk that lets [`SOURCE`] in and one hotline that takes every number, on virtual time.
 
+use crate::machine::Machine;
 use qingjiang::base::ids::CallKey;
 use qingjiang::base::random::Random;
 use qingjiang::base::time::Instant;
 use qingjiang::call::desk::{Action, Listener};
 use qingjiang::call::doors::{Command, Fact, PortPair};
 use qingjiang::call::prompts::PromptNames;
-use qingjiang::config::{World, read};
+use qingjiang::config::read;
 use qingjiang::engine::{Engine, Input, Settings};
 use qingjiang::sip::transaction::Path;
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path as File;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 /// Where the messages come from: no address and no port that any of them names.
@@ -40,34 +39,6 @@ const PORT_PAIRS: u16 = 100;
 
 static FRESH: LazyLock<Engine> = LazyLock::new(fresh);
 
-struct NoWorld;
-
-impl World for NoWorld {
-    fn resolve(&self, _: &str) -> Vec<IpAddr> {
-        Vec::new()
-    }
-
-    fn prompts(&self, _: Option<&File>, _: &str) -> BTreeSet<String> {
-        let ends = [
-            "connected",
-            "please-speak",
-            "can-you-hear",
-            "redial-other-phone",
-            "redial",
-            "hanging-up",
-        ];
-        ends.map(|end| format!("silent-{end}")).into()
-    }
-
-    fn is_folder(&self, _: &File) -> bool {
-        true
-    }
-
-    fn cores(&self) -> u16 {
-        1
-    }
-}
-
 fn fresh() -> Engine {
     let address: SocketAddr = "203.0.113.1:5060".parse().expect("an address");
     let listener = Listener {
@@ -75,7 +46,7 @@ fn fresh() -> Engine {
         advertised: address,
     };
     let mut engine = Engine::new(Settings {
-        config: read(CONFIG, "torture.toml", &NoWorld).expect("a sound configuration"),
+        config: read(CONFIG, "torture.toml", &Machine).expect("a sound configuration"),
         listeners: vec![listener],
         media_address: address.ip(),
         prompts: PromptNames::default(),

@@ -2,8 +2,8 @@
 
 use super::script::Script;
 use super::{Attempt, Seen, Watch};
+use crate::machine::PROMPTS;
 use crate::net::GIVE_UP;
-use crate::plan::PROMPTS;
 use crate::says::{audio_of, branch_of, cseq_of, header, tag_of};
 use qingjiang::base::ids::CallKey;
 use qingjiang::base::time::Instant;

@@ -1,7 +1,7 @@
 //! When all is over: records, figures and what is left.
 
 use super::{Seen, Watch};
-use crate::plan::PROMPTS;
+use crate::machine::PROMPTS;
 use qingjiang::engine::Engine;
 use qingjiang::hotline::figures::HotlineFigures;
 use qingjiang::hotline::record::{AttemptOutcome, EndedCall, Outcome};
