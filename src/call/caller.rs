@@ -1,7 +1,7 @@
 //! The caller's leg: the trunk's INVITE, which we answer.
 //!
 //! Decides how the leg is rung, answered, refused and ended by RFC 3261's rules for a user agent server; never
-//! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
+//! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.1 (ringing for long), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
 
 use super::desk::{CallTimer, Desk};
 use crate::base::ids::{CallKey, Leg};
@@ -12,6 +12,11 @@ use crate::sip::transaction::{Datagram, Path, T1, TxId};
 use crate::sip::user_agent::{answer_to_invite, signed};
 use crate::sip::wire::{Message, Method, PeerFault};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How often ringing is repeated, so that no proxy's timer C (RFC 3261 §16.6, over three minutes) ends the call, even
+/// where one response is lost. Source: RFC 3261 §13.3.1.1.
+const RING_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The caller's leg.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,8 +37,8 @@ pub struct CallerLeg {
 /// How far the leg is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum State {
-    /// No final response yet.
-    Unanswered,
+    /// No final response yet; with the last provisional one, a 100 left out.
+    Unanswered(Option<Box<Message>>),
     /// The 200 is repeated until its ACK.
     AwaitingAck(Accepted),
     /// Answered and acknowledged.
@@ -75,13 +80,13 @@ impl CallerLeg {
             path,
             local_tag,
             dialog,
-            state: State::Unanswered,
+            state: State::Unanswered(None),
         })
     }
 
     /// Whether no final response was sent yet.
     pub fn is_unanswered(&self) -> bool {
-        self.state == State::Unanswered
+        matches!(self.state, State::Unanswered(_))
     }
 
     /// Whether nothing more is owed either way.
@@ -95,11 +100,30 @@ impl CallerLeg {
     }
 
     /// Sends 100 or a provisional response, with early media where `sdp` is given.
-    pub fn ring(&self, desk: &mut Desk, now: Instant, status: u16, sdp: Option<&[u8]>) {
+    pub fn ring(&mut self, desk: &mut Desk, now: Instant, status: u16, sdp: Option<&[u8]>) {
         if self.is_unanswered() {
             let response = self.response(desk, status, sdp);
-            desk.respond(now, self.tx, response);
+            if status > 100 {
+                self.state = State::Unanswered(Some(Box::new(response.clone())));
+            }
+            self.send_ring(desk, now, response);
         }
+    }
+
+    /// A minute has passed since the last provisional response: it is sent again, SDP and all. Where there was
+    /// only a 100, which no proxy counts, a 183 asks for more time; it says nothing of ringing.
+    pub fn on_ring_again_due(&mut self, desk: &mut Desk, now: Instant) {
+        match &self.state {
+            State::Unanswered(Some(rung)) => self.send_ring(desk, now, (**rung).clone()),
+            State::Unanswered(None) => self.ring(desk, now, 183, None),
+            _ => {}
+        }
+    }
+
+    fn send_ring(&self, desk: &mut Desk, now: Instant, response: Message) {
+        desk.respond(now, self.tx, response);
+        let next = now + RING_AGAIN_AFTER;
+        desk.timers.set((self.call, CallTimer::RingAgain), next);
     }
 
     /// Sends 200 with our answer and goes on sending it until its ACK.
@@ -109,7 +133,7 @@ impl CallerLeg {
         }
         let response = self.response(desk, 200, Some(sdp));
         let sent = Datagram::answering(&self.invite, self.path, &signed(response.clone()));
-        desk.respond(now, self.tx, response);
+        self.send_final(desk, now, response);
         self.state = State::AwaitingAck(Accepted::new(now, sent));
         desk.timers.set((self.call, CallTimer::RepeatOk), now + T1);
     }
@@ -118,9 +142,14 @@ impl CallerLeg {
     pub fn refuse(&mut self, desk: &mut Desk, now: Instant, status: u16) {
         if self.is_unanswered() {
             let response = self.response(desk, status, None);
-            desk.respond(now, self.tx, response);
+            self.send_final(desk, now, response);
             self.state = State::Over;
         }
+    }
+
+    fn send_final(&self, desk: &mut Desk, now: Instant, response: Message) {
+        desk.timers.cancel((self.call, CallTimer::RingAgain));
+        desk.respond(now, self.tx, response);
     }
 
     /// Repeats the 200, at T1 doubling up to T2.
@@ -173,7 +202,7 @@ impl CallerLeg {
                     None => State::Over,
                 };
             }
-            State::Unanswered | State::ByeSent(_) | State::Over => {}
+            State::Unanswered(_) | State::ByeSent(_) | State::Over => {}
         }
     }
 

@@ -48,6 +48,8 @@ pub enum Action {
 pub enum CallTimer {
     /// `ring_timeout` of the current attempt.
     Ring,
+    /// Repetition of our ringing to the caller (RFC 3261 §13.3.1.1).
+    RingAgain,
     /// Repetition of our 200 to the caller until its ACK (RFC 3261 §13.3.1.4).
     RepeatOk,
     /// The next moment of the silent caller's script.
@@ -217,6 +219,7 @@ impl Desk {
     pub fn forget(&mut self, call: CallKey, dialogs: impl Iterator<Item = DialogKey>) {
         for timer in [
             CallTimer::Ring,
+            CallTimer::RingAgain,
             CallTimer::RepeatOk,
             CallTimer::Script,
             CallTimer::NeverSent,

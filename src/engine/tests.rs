@@ -2,6 +2,7 @@
 
 mod gone;
 mod hang_up;
+mod long_ringing;
 mod lost_ack;
 mod never_treated;
 mod scene;
