@@ -8,7 +8,8 @@ use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
 use crate::hotline::record::AttemptOutcome;
 use crate::sip::dialog::{Dialog, DialogKey};
-use crate::sip::transaction::{Path, TxId};
+use crate::sip::inviting::Inviting;
+use crate::sip::transaction::{Datagram, Path, TxId};
 use crate::sip::wire::{Message, Method};
 use serde::{Deserialize, Serialize};
 
@@ -35,14 +36,8 @@ pub struct Attempt {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum State {
-    /// Nothing came back.
-    Calling,
-    /// A provisional response came.
-    Proceeding,
-    /// Given up; the CANCEL waits for a provisional response.
-    CancelWanted,
-    /// Given up and cancelled; its final response is awaited.
-    Cancelled,
+    /// No final response yet.
+    Inviting(Inviting),
     /// Answered.
     Up(Box<Up>),
     /// Our BYE is under way.
@@ -54,7 +49,8 @@ enum State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Up {
     dialog: Dialog,
-    ack: Vec<u8>,
+    /// Sent again with each repeated 2xx.
+    ack: Datagram,
 }
 
 /// What a response to our INVITE means.
@@ -92,13 +88,13 @@ impl Attempt {
             rang_at: None,
             ended_at: None,
             outcome: None,
-            state: State::Calling,
+            state: State::Inviting(Inviting::Calling),
         })
     }
 
     /// Whether it may still be answered.
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Calling | State::Proceeding)
+        matches!(self.state, State::Inviting(inviting) if !inviting.is_given_up())
     }
 
     /// Whether nothing more is owed either way.
@@ -126,13 +122,8 @@ impl Attempt {
 
     /// Gives up: CANCEL at once, or as soon as a provisional response allows it (RFC 3261 §9.1).
     pub fn give_up(&mut self, desk: &mut Desk, now: Instant) {
-        match self.state {
-            State::Calling => self.state = State::CancelWanted,
-            State::Proceeding => {
-                desk.transactions.cancel(now, self.tx);
-                self.state = State::Cancelled;
-            }
-            _ => {}
+        if let State::Inviting(inviting) = &mut self.state {
+            inviting.give_up(&mut desk.transactions, now, self.tx);
         }
     }
 
@@ -153,18 +144,10 @@ impl Attempt {
     }
 
     fn on_provisional(&mut self, desk: &mut Desk, now: Instant, news: News) -> News {
-        match self.state {
-            State::Calling | State::Proceeding => {
-                self.state = State::Proceeding;
-                news
-            }
-            State::CancelWanted => {
-                desk.transactions.cancel(now, self.tx);
-                self.state = State::Cancelled;
-                News::Nothing
-            }
-            _ => News::Nothing,
+        if let State::Inviting(inviting) = &mut self.state {
+            inviting.on_provisional(&mut desk.transactions, now, self.tx);
         }
+        if self.is_open() { news } else { News::Nothing }
     }
 
     fn on_success(
@@ -174,37 +157,45 @@ impl Attempt {
         path: Path,
         response: &Message,
     ) -> News {
-        if let State::Up(up) = &self.state
-            && up.dialog.is_same_fork(response)
-        {
-            let (to, ack) = (up.dialog.path(), up.ack.clone());
-            desk.transactions.send(to, ack);
-            return News::Nothing;
+        match &self.state {
+            State::Inviting(_) => return self.on_first_success(desk, now, path, response),
+            State::Up(up) if up.dialog.is_same_fork(response) => {
+                desk.transactions.send(up.ack.clone());
+            }
+            // Another fork, or one that was ended before: taken and ended (RFC 3261 §13.2.2.4).
+            State::Up(_) | State::ByeSent(_) | State::Over => {
+                let mut user_agent = desk.user_agent(path.listener);
+                user_agent.dismiss(now, path, self.tx, response);
+            }
         }
+        News::Nothing
+    }
+
+    fn on_first_success(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        path: Path,
+        response: &Message,
+    ) -> News {
         let wanted = self.is_open();
         let Ok(dialog) = Dialog::as_uac(&self.invite, response, path) else {
-            if wanted {
-                self.state = State::Over;
-                return News::Unusable;
-            }
-            return News::Nothing;
+            self.state = State::Over;
+            return if wanted {
+                News::Unusable
+            } else {
+                News::Nothing
+            };
         };
-        let given_up = matches!(self.state, State::CancelWanted | State::Cancelled);
-        let mut up = Up {
-            ack: acknowledge(desk, &dialog),
-            dialog,
-        };
+        let ack = desk.user_agent(path.listener).acknowledge(&dialog);
+        let key = dialog.key();
+        self.state = State::Up(Box::new(Up { dialog, ack }));
         if wanted {
-            desk.dialogs
-                .insert(up.dialog.key(), (self.call, Leg::Agent));
-            self.state = State::Up(Box::new(up));
+            desk.dialogs.insert(key, (self.call, Leg::Agent));
             return News::Answered;
         }
-        // Another fork, or an answer that crossed our CANCEL: taken and ended (RFC 3261 §13.2.2.4).
-        let bye = say_goodbye(desk, now, self.call, &mut up.dialog);
-        if given_up {
-            self.state = bye.map_or(State::Over, State::ByeSent);
-        }
+        // The answer crossed our CANCEL.
+        self.hang_up(desk, now);
         News::Nothing
     }
 
@@ -230,7 +221,8 @@ impl Attempt {
     /// Ends an answered leg with BYE.
     pub fn hang_up(&mut self, desk: &mut Desk, now: Instant) {
         if let State::Up(up) = &mut self.state {
-            let bye = say_goodbye(desk, now, self.call, &mut up.dialog);
+            let (bye, path) = (up.dialog.request(Method::Bye), up.dialog.path());
+            let bye = desk.request(now, self.call, path, bye);
             self.state = bye.map_or(State::Over, State::ByeSent);
         }
     }
@@ -256,29 +248,5 @@ impl Attempt {
             call_id: self.invite.call_id().to_owned(),
             local_tag,
         })
-    }
-}
-
-/// Acknowledges a 2xx: its own transaction-less request, to the dialog's next hop (RFC 3261 §13.2.2.4).
-fn acknowledge(desk: &mut Desk, dialog: &Dialog) -> Vec<u8> {
-    let (mut ack, path) = (dialog.ack(), dialog.path());
-    desk.complete(path, &mut ack);
-    let bytes = ack.to_bytes();
-    desk.transactions.send(path, bytes.clone());
-    bytes
-}
-
-fn say_goodbye(desk: &mut Desk, now: Instant, call: CallKey, dialog: &mut Dialog) -> Option<TxId> {
-    let (bye, path) = (dialog.request(Method::Bye), dialog.path());
-    desk.request(now, call, path, bye)
-}
-
-/// Takes and ends a 2xx that no call waits for any more, so that no ghost call stays at the target.
-pub fn dismiss(desk: &mut Desk, now: Instant, path: Path, invite: &Message, response: &Message) {
-    if let Ok(mut dialog) = Dialog::as_uac(invite, response, path) {
-        acknowledge(desk, &dialog);
-        let (mut bye, path) = (dialog.request(Method::Bye), dialog.path());
-        desk.complete(path, &mut bye);
-        desk.transactions.request(now, path, bye);
     }
 }

@@ -1,16 +1,22 @@
 //! The caller's leg: the trunk's INVITE, which we answer.
 //!
 //! Decides how the leg is rung, answered, refused and ended by RFC 3261's rules for a user agent server; never
-//! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
+//! why. Source: RFC 3261 §12.1.1, §13.3.1 (responses), §13.3.1.1 (ringing for long), §13.3.1.4 (the 2xx until its ACK), §15.1 (BYE).
 
-use super::desk::{ALLOW, CallTimer, Desk, signed};
+use super::desk::{CallTimer, Desk};
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
-use crate::sip::dialog::{Dialog, DialogKey, answer};
-use crate::sip::transaction::{Path, T1, T2, TIMEOUT, TxId};
+use crate::sip::accepted::{Accepted, Due, Then};
+use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::transaction::{Datagram, Path, T1, TxId};
+use crate::sip::user_agent::{answer_to_invite, signed};
 use crate::sip::wire::{Message, Method, PeerFault};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// How often ringing is repeated, so that no proxy's timer C (RFC 3261 §16.6, over three minutes) ends the call, even
+/// where one response is lost. Source: RFC 3261 §13.3.1.1.
+const RING_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The caller's leg.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,25 +37,16 @@ pub struct CallerLeg {
 /// How far the leg is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum State {
-    /// No final response yet.
-    Unanswered,
+    /// No final response yet; with the last provisional one, a 100 left out.
+    Unanswered(Option<Box<Message>>),
     /// The 200 is repeated until its ACK.
-    AwaitingAck(AwaitingAck),
+    AwaitingAck(Accepted),
     /// Answered and acknowledged.
     Up,
     /// Our BYE is under way.
     ByeSent(TxId),
     /// Nothing more is owed either way.
     Over,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct AwaitingAck {
-    ok: Vec<u8>,
-    interval: Duration,
-    until: Instant,
-    /// The call was ended meanwhile: BYE may only follow the ACK (RFC 3261 §15).
-    then_bye: bool,
 }
 
 /// What became of a repetition.
@@ -83,13 +80,13 @@ impl CallerLeg {
             path,
             local_tag,
             dialog,
-            state: State::Unanswered,
+            state: State::Unanswered(None),
         })
     }
 
     /// Whether no final response was sent yet.
     pub fn is_unanswered(&self) -> bool {
-        self.state == State::Unanswered
+        matches!(self.state, State::Unanswered(_))
     }
 
     /// Whether nothing more is owed either way.
@@ -103,11 +100,30 @@ impl CallerLeg {
     }
 
     /// Sends 100 or a provisional response, with early media where `sdp` is given.
-    pub fn ring(&self, desk: &mut Desk, now: Instant, status: u16, sdp: Option<&[u8]>) {
+    pub fn ring(&mut self, desk: &mut Desk, now: Instant, status: u16, sdp: Option<&[u8]>) {
         if self.is_unanswered() {
             let response = self.response(desk, status, sdp);
-            desk.respond(now, self.tx, response);
+            if status > 100 {
+                self.state = State::Unanswered(Some(Box::new(response.clone())));
+            }
+            self.send_ring(desk, now, response);
         }
+    }
+
+    /// A minute has passed since the last provisional response: it is sent again, SDP and all. Where there was
+    /// only a 100, which no proxy counts, a 183 asks for more time; it says nothing of ringing.
+    pub fn on_ring_again_due(&mut self, desk: &mut Desk, now: Instant) {
+        match &self.state {
+            State::Unanswered(Some(rung)) => self.send_ring(desk, now, (**rung).clone()),
+            State::Unanswered(None) => self.ring(desk, now, 183, None),
+            _ => {}
+        }
+    }
+
+    fn send_ring(&self, desk: &mut Desk, now: Instant, response: Message) {
+        desk.respond(now, self.tx, response);
+        let next = now + RING_AGAIN_AFTER;
+        desk.timers.set((self.call, CallTimer::RingAgain), next);
     }
 
     /// Sends 200 with our answer and goes on sending it until its ACK.
@@ -116,16 +132,9 @@ impl CallerLeg {
             return;
         }
         let response = self.response(desk, 200, Some(sdp));
-        let ok = signed(response.clone()).to_bytes();
-        desk.respond(now, self.tx, response);
-        let (interval, until) = (T1, now + TIMEOUT);
-        let then_bye = false;
-        self.state = State::AwaitingAck(AwaitingAck {
-            ok,
-            interval,
-            until,
-            then_bye,
-        });
+        let sent = Datagram::answering(&self.invite, self.path, &signed(response.clone()));
+        self.send_final(desk, now, response);
+        self.state = State::AwaitingAck(Accepted::new(now, sent));
         desk.timers.set((self.call, CallTimer::RepeatOk), now + T1);
     }
 
@@ -133,29 +142,29 @@ impl CallerLeg {
     pub fn refuse(&mut self, desk: &mut Desk, now: Instant, status: u16) {
         if self.is_unanswered() {
             let response = self.response(desk, status, None);
-            desk.respond(now, self.tx, response);
+            self.send_final(desk, now, response);
             self.state = State::Over;
         }
     }
 
+    fn send_final(&self, desk: &mut Desk, now: Instant, response: Message) {
+        desk.timers.cancel((self.call, CallTimer::RingAgain));
+        desk.respond(now, self.tx, response);
+    }
+
     /// Repeats the 200, at T1 doubling up to T2.
     pub fn on_repeat_due(&mut self, desk: &mut Desk, now: Instant) -> Repeat {
-        let State::AwaitingAck(waiting) = &mut self.state else {
+        let State::AwaitingAck(ok) = &mut self.state else {
             return Repeat::GoesOn;
         };
-        if now >= waiting.until {
-            waiting.then_bye = false;
-            self.state = State::Up;
-            return Repeat::NeverAcknowledged;
+        match ok.on_due(now, &mut desk.transactions) {
+            Due::Again(at) => desk.timers.set((self.call, CallTimer::RepeatOk), at),
+            Due::NeverAcknowledged => {
+                self.state = State::Up;
+                return Repeat::NeverAcknowledged;
+            }
+            Due::Over => self.state = State::Over,
         }
-        let path = Path {
-            listener: self.path.listener,
-            remote: crate::sip::transaction::response_address(&self.invite, self.path.remote),
-        };
-        desk.transactions.send(path, waiting.ok.clone());
-        waiting.interval = (waiting.interval * 2).min(T2);
-        let next = (now + waiting.interval).min(waiting.until);
-        desk.timers.set((self.call, CallTimer::RepeatOk), next);
         Repeat::GoesOn
     }
 
@@ -167,13 +176,16 @@ impl CallerLeg {
 
     /// The ACK of our 200 came.
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
-        let State::AwaitingAck(waiting) = &self.state else {
+        let State::AwaitingAck(ok) = &self.state else {
             return;
         };
-        let then_bye = waiting.then_bye;
+        let then = ok.then();
         desk.timers.cancel((self.call, CallTimer::RepeatOk));
-        self.state = State::Up;
-        if then_bye {
+        self.state = match then {
+            Then::StayUp | Then::SayBye => State::Up,
+            Then::Nothing => State::Over,
+        };
+        if then == Then::SayBye {
             self.hang_up(desk, now);
         }
     }
@@ -181,7 +193,7 @@ impl CallerLeg {
     /// Ends an answered leg with BYE: at once, or after the ACK that is still awaited.
     pub fn hang_up(&mut self, desk: &mut Desk, now: Instant) {
         match &mut self.state {
-            State::AwaitingAck(waiting) => waiting.then_bye = true,
+            State::AwaitingAck(ok) => ok.hang_up(),
             State::Up => {
                 let bye = self.dialog.request(Method::Bye);
                 let path = self.dialog.path();
@@ -190,14 +202,17 @@ impl CallerLeg {
                     None => State::Over,
                 };
             }
-            State::Unanswered | State::ByeSent(_) | State::Over => {}
+            State::Unanswered(_) | State::ByeSent(_) | State::Over => {}
         }
     }
 
-    /// The caller's own BYE, already answered: nothing more is owed.
-    pub fn on_bye(&mut self, desk: &mut Desk) {
-        desk.timers.cancel((self.call, CallTimer::RepeatOk));
-        self.state = State::Over;
+    /// The caller's own BYE, already answered: nothing more is owed, but that a 200 without its ACK is still
+    /// repeated (RFC 3261 §15.1.2).
+    pub fn on_bye(&mut self) {
+        match &mut self.state {
+            State::AwaitingAck(ok) => ok.on_bye(),
+            _ => self.state = State::Over,
+        }
     }
 
     /// A request of ours on this leg ended, with whatever answer.
@@ -208,16 +223,7 @@ impl CallerLeg {
     }
 
     fn response(&self, desk: &Desk, status: u16, sdp: Option<&[u8]>) -> Message {
-        let mut response = answer(&self.invite, status, &self.local_tag);
-        if (101..300).contains(&status) {
-            let contact = desk.contact(self.path.listener);
-            response.headers.push("Contact", &contact);
-            response.headers.push("Allow", ALLOW);
-        }
-        if let Some(sdp) = sdp {
-            response.headers.push("Content-Type", "application/sdp");
-            response.body = sdp.to_vec();
-        }
-        response
+        let address = desk.advertised(self.path.listener);
+        answer_to_invite(&self.invite, status, &self.local_tag, address, sdp)
     }
 }

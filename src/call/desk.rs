@@ -15,16 +15,12 @@ use crate::hotline::figures::Figures;
 use crate::hotline::record::EndedCall;
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::{Path, Transactions, TxId};
-use crate::sip::wire::{Message, Method};
+pub use crate::sip::user_agent::ALLOW;
+use crate::sip::user_agent::{UserAgent, signed};
+use crate::sip::wire::Message;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-
-/// Our name in `Server` and `User-Agent`.
-pub const PRODUCT: &str = concat!("qingjiang/", env!("CARGO_PKG_VERSION"));
-
-/// What this version does, in `Allow` (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 
 /// What the engine asks of the shell.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +48,8 @@ pub enum Action {
 pub enum CallTimer {
     /// `ring_timeout` of the current attempt.
     Ring,
+    /// Repetition of our ringing to the caller (RFC 3261 §13.3.1.1).
+    RingAgain,
     /// Repetition of our 200 to the caller until its ACK (RFC 3261 §13.3.1.4).
     RepeatOk,
     /// The next moment of the silent caller's script.
@@ -180,31 +178,24 @@ impl Desk {
             .advertised
     }
 
-    /// Our Contact on a leg. It names no user: the dialog is found by its tags.
-    pub fn contact(&self, listener: u16) -> String {
-        format!("<sip:{}>", self.advertised(listener))
+    /// What requests are sent with, from one of our sockets.
+    pub fn user_agent(&mut self, listener: u16) -> UserAgent<'_> {
+        UserAgent {
+            address: self.advertised(listener),
+            transactions: &mut self.transactions,
+            random: &mut self.random,
+        }
     }
 
-    /// A Via of ours with a fresh branch (RFC 3261 §8.1.1.7) that asks for `rport` (RFC 3581).
-    pub fn via(&mut self, listener: u16) -> String {
-        let branch = self.random.token();
-        format!(
-            "SIP/2.0/UDP {};branch=z9hG4bK{branch};rport",
-            self.advertised(listener)
-        )
-    }
-
-    /// Completes a request of ours with Via, Contact and our name, and sends it in a transaction that
-    /// belongs to `call`.
+    /// Completes a request of ours and sends it in a transaction that belongs to `call`.
     pub fn request(
         &mut self,
         now: Instant,
         call: CallKey,
         path: Path,
-        mut request: Message,
+        request: Message,
     ) -> Option<TxId> {
-        self.complete(path, &mut request);
-        let tx = self.transactions.request(now, path, request)?;
+        let tx = self.user_agent(path.listener).request(now, path, request)?;
         self.own(call, tx);
         Some(tx)
     }
@@ -220,19 +211,6 @@ impl Desk {
         self.act(Action::Record(Box::new(record)));
     }
 
-    /// Adds what every request of ours has: Via first, Contact where a dialog needs it, our name.
-    pub fn complete(&mut self, path: Path, request: &mut Message) {
-        let via = self.via(path.listener);
-        request.headers.push_front("Via", &via);
-        if request.method() == Some(&Method::Invite) {
-            request
-                .headers
-                .push("Contact", &self.contact(path.listener));
-            request.headers.push("Allow", ALLOW);
-        }
-        request.headers.push("User-Agent", PRODUCT);
-    }
-
     /// Adds what every response of ours has, and sends it.
     pub fn respond(&mut self, now: Instant, tx: TxId, response: Message) {
         self.transactions.respond(now, tx, &signed(response));
@@ -242,6 +220,7 @@ impl Desk {
     pub fn forget(&mut self, call: CallKey, dialogs: impl Iterator<Item = DialogKey>) {
         for timer in [
             CallTimer::Ring,
+            CallTimer::RingAgain,
             CallTimer::RepeatOk,
             CallTimer::Script,
             CallTimer::NeverSent,
@@ -257,12 +236,6 @@ impl Desk {
             self.owners.remove(&tx);
         }
     }
-}
-
-/// A response with our name, as it is sent.
-pub fn signed(mut response: Message) -> Message {
-    response.headers.push("Server", PRODUCT);
-    response
 }
 
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -161,7 +161,7 @@ impl Call {
         match leg {
             Leg::Caller if self.caller.is_unanswered() => self.abandon(desk, now),
             Leg::Caller => {
-                self.caller.on_bye(desk);
+                self.caller.on_bye();
                 self.hang_up(desk, now, EndedBy::Caller);
             }
             Leg::Agent => {

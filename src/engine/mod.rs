@@ -12,16 +12,16 @@ use crate::base::ids::CallKey;
 use crate::base::limits::RETRY_AFTER_SECONDS;
 use crate::base::random::Random;
 use crate::base::time::Instant;
-use crate::call::attempt;
-use crate::call::desk::{Action, CallTimer, Desk, Listener, PRODUCT};
+use crate::call::desk::{Action, CallTimer, Desk, Listener};
 use crate::call::doors::{Fact, PortPair};
 use crate::call::prompts::PromptNames;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
 use crate::hotline::route;
-use crate::sip::dialog::{DialogKey, answer};
-use crate::sip::transaction::{Arrival, Path, TxId, response_address};
+use crate::sip::dialog::DialogKey;
+use crate::sip::stateless::Stateless;
+use crate::sip::transaction::{Arrival, Datagram, Path, TxId};
 use crate::sip::wire::{self, Message, Method, PeerFault, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,8 +89,7 @@ pub struct Engine {
     draining: bool,
     pressed: bool,
     bugs_seen: u64,
-    /// Makes the tags of answers without a transaction our own.
-    stateless_key: u64,
+    stateless: Stateless,
 }
 
 impl Engine {
@@ -103,7 +102,7 @@ impl Engine {
             prompts,
             mut random,
         } = settings;
-        let stateless_key = random.bits64();
+        let stateless = Stateless::new(&mut random);
         let figures = Figures::new(&config);
         let desk = Desk::new(config, listeners, media_address, prompts, random, figures);
         Engine {
@@ -114,7 +113,7 @@ impl Engine {
             draining: false,
             pressed: false,
             bugs_seen: 0,
-            stateless_key,
+            stateless,
         }
     }
 
@@ -129,9 +128,7 @@ impl Engine {
         match input {
             Input::Sip { path, bytes } => self.on_datagram(now, path, &bytes),
             Input::SipUnreachable { bytes } => {
-                if let Ok(unsent) = wire::parse_datagram(&bytes)
-                    && let Some(arrival) = self.desk.transactions.on_unreachable(now, &unsent)
-                {
+                if let Some(arrival) = self.desk.transactions.on_unreachable(now, &bytes) {
                     self.on_arrival(now, arrival);
                 }
             }
@@ -232,7 +229,7 @@ impl Engine {
         }
         let transactions = &self.desk.transactions;
         if transactions.is_full() && opens_something(&message) && !transactions.knows(&message) {
-            let mut busy = self.answer_without_transaction(&message, 503);
+            let mut busy = self.stateless.answer(&message, 503);
             busy.headers
                 .push("Retry-After", &RETRY_AFTER_SECONDS.to_string());
             self.send_without_transaction(path, &message, &busy);
@@ -262,44 +259,24 @@ impl Engine {
             Some(Method::Invite) => self.desk.figures.refused(Refusal::UnknownSource),
             _ => {}
         }
-        let response = self.answer_without_transaction(request, 403);
+        let response = self.stateless.answer(request, 403);
         self.send_without_transaction(path, request, &response);
     }
 
     /// A request that is too broken for a transaction is answered without one, if it says to whom.
     fn refuse_unmatched(&mut self, path: Path, request: &Message, fault: PeerFault) {
-        let is_ack = request.method() == Some(&Method::Ack);
-        // Without any Via it says nothing of where an answer would be heard.
-        let can_be_answered =
-            request.is_request() && !is_ack && request.headers.first("Via").is_some();
-        let Some(status) = fault.status().filter(|_| can_be_answered) else {
+        let Some(response) = self.stateless.refusal(request, fault) else {
             return;
         };
         if request.method() == Some(&Method::Invite) {
             self.desk.figures.refused(Refusal::BadRequest);
         }
-        let response = self.answer_without_transaction(request, status);
         self.send_without_transaction(path, request, &response);
     }
 
-    fn answer_without_transaction(&self, request: &Message, status: u16) -> Message {
-        let mut response = answer(request, status, &self.stateless_tag(request));
-        response.headers.push("Server", PRODUCT);
-        response
-    }
-
-    /// The To tag of an answer without a transaction: the same for a repeated request (RFC 3261 §8.2.7), and
-    /// nobody can guess another's.
-    fn stateless_tag(&self, request: &Message) -> String {
-        let parts = ["Via", "From", "Call-ID", "CSeq"];
-        let parts = parts.map(|name| request.headers.first(name).unwrap_or_default());
-        Random::token_of(self.stateless_key, &parts)
-    }
-
     fn send_without_transaction(&mut self, path: Path, request: &Message, response: &Message) {
-        let remote = response_address(request, path.remote);
-        let path = Path { remote, ..path };
-        self.desk.transactions.send(path, response.to_bytes());
+        let answer = Datagram::answering(request, path, response);
+        self.desk.transactions.send(answer);
     }
 
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
@@ -323,25 +300,13 @@ impl Engine {
                     call.on_response(desk, now, tx, path, &message)
                 });
                 if !owned {
-                    self.on_orphan(now, tx, path, &message);
+                    let mut user_agent = self.desk.user_agent(path.listener);
+                    user_agent.dismiss(now, path, tx, &message);
                 }
             }
             Arrival::TimedOut { tx } | Arrival::Unreachable { tx } => {
                 self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
             }
-        }
-    }
-
-    /// A 2xx to an INVITE whose call is gone: it is taken and ended, lest a ghost call stays at the target.
-    fn on_orphan(&mut self, now: Instant, tx: TxId, path: Path, response: &Message) {
-        let is_success = response
-            .status()
-            .is_some_and(|status| (200..300).contains(&status));
-        if is_success
-            && let Some(invite) = self.desk.transactions.request_of(tx).cloned()
-            && invite.method() == Some(&Method::Invite)
-        {
-            attempt::dismiss(&mut self.desk, now, path, &invite, response);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::config::Hotline;
 use crate::hotline::figures::Refusal;
 use crate::hotline::record::EndedBy;
 use crate::hotline::route;
-use crate::sip::dialog::{DialogKey, answer};
+use crate::sip::dialog::{DialogKey, answer_with};
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method};
 use std::sync::Arc;
@@ -196,10 +196,7 @@ impl Engine {
         status: u16,
         headers: &[(&str, &str)],
     ) {
-        let mut response = answer(request, status, &self.desk.random.token());
-        for (name, value) in headers {
-            response.headers.push(name, value);
-        }
+        let response = answer_with(request, status, &self.desk.random.token(), headers);
         self.desk.respond(now, tx, response);
     }
 }

@@ -1,7 +1,9 @@
 //! What the engine does at its edge: strangers here, whole calls in the modules below.
 
 mod gone;
+mod early_bye;
 mod hang_up;
+mod long_ringing;
 mod lost_ack;
 mod never_treated;
 mod scene;

@@ -5,11 +5,11 @@
 use super::{Action, CallId, Event, Settings};
 use crate::base::time::Instant;
 use crate::base::timers::Timers;
-use crate::call::desk::{ALLOW, PRODUCT};
-use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::dialog::DialogKey;
 use crate::sip::offer_answer::LocalMedia;
 use crate::sip::transaction::{Path, Transactions, TxId};
-use crate::sip::wire::{Message, Method};
+use crate::sip::user_agent::{UserAgent, signed};
+use crate::sip::wire::Message;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What a call wants to be woken for.
@@ -91,9 +91,13 @@ impl Desk {
         self.owned.entry(call).or_default().push(tx);
     }
 
-    /// Our Contact. It names no user: the dialog is found by its tags.
-    pub fn contact(&self) -> String {
-        format!("<sip:{}>", self.settings.sip)
+    /// What requests are sent with.
+    pub fn user_agent(&mut self) -> UserAgent<'_> {
+        UserAgent {
+            transactions: &mut self.transactions,
+            random: &mut self.settings.random,
+            address: self.settings.sip,
+        }
     }
 
     /// Sends a request of ours in a transaction that belongs to `call`.
@@ -102,61 +106,16 @@ impl Desk {
         now: Instant,
         call: CallId,
         path: Path,
-        mut request: Message,
+        request: Message,
     ) -> Option<TxId> {
-        self.complete(&mut request);
-        let tx = self.transactions.request(now, path, request)?;
+        let tx = self.user_agent().request(now, path, request)?;
         self.own(call, tx);
         Some(tx)
     }
 
-    /// Adds what every request of ours has (RFC 3261 §8.1.1; `rport`: RFC 3581).
-    fn complete(&mut self, request: &mut Message) {
-        let (branch, sip) = (self.token(), self.settings.sip);
-        let via = format!("SIP/2.0/UDP {sip};branch=z9hG4bK{branch};rport");
-        request.headers.push_front("Via", &via);
-        if request.method() == Some(&Method::Invite) {
-            let contact = self.contact();
-            request.headers.push("Contact", &contact);
-            request.headers.push("Allow", ALLOW);
-        }
-        request.headers.push("User-Agent", PRODUCT);
-    }
-
     /// Adds what every response of ours has, and sends it.
-    pub fn respond(&mut self, now: Instant, tx: TxId, mut response: Message) {
-        response.headers.push("Server", PRODUCT);
-        self.transactions.respond(now, tx, &response);
-    }
-
-    /// Acknowledges a 2xx (RFC 3261 §13.2.2.4): a request without a transaction, kept for repeated 2xx.
-    pub fn acknowledge(&mut self, dialog: &Dialog) -> Vec<u8> {
-        let mut ack = dialog.ack();
-        self.complete(&mut ack);
-        let bytes = ack.to_bytes();
-        self.transactions.send(dialog.path(), bytes.clone());
-        bytes
-    }
-
-    /// Takes and ends a 2xx that no call waits for: a fork, or an answer to a call that is gone. Ringing for
-    /// a call that is gone is cancelled.
-    pub fn dismiss(&mut self, now: Instant, path: Path, tx: TxId, response: &Message) {
-        let Some(invite) = self.transactions.request_of(tx).cloned() else {
-            return;
-        };
-        let status = response.status().unwrap_or(0);
-        if status < 200 {
-            self.transactions.cancel(now, tx);
-        }
-        if !(200..300).contains(&status) || invite.method() != Some(&Method::Invite) {
-            return;
-        }
-        if let Ok(mut dialog) = Dialog::as_uac(&invite, response, path) {
-            self.acknowledge(&dialog);
-            let mut bye = dialog.request(Method::Bye);
-            self.complete(&mut bye);
-            self.transactions.request(now, dialog.path(), bye);
-        }
+    pub fn respond(&mut self, now: Instant, tx: TxId, response: Message) {
+        self.transactions.respond(now, tx, &signed(response));
     }
 
     /// Forgets all that is kept for a call.

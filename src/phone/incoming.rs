@@ -4,15 +4,14 @@
 //! Source: RFC 3261 §8.2 (checks in their order), §12.1.1, §13.3.1; RFC 3264.
 
 use super::desk::Desk;
-use super::repeat::RepeatedOk;
 use super::talk::Talk;
 use super::{CallId, Media};
 use crate::base::time::Instant;
-use crate::call::desk::ALLOW;
-use crate::sip::dialog::{Dialog, answer};
+use crate::sip::dialog::Dialog;
 use crate::sip::offer_answer::{self, AudioOffer, Choice, LocalMedia, write_answer};
 use crate::sip::sdp::Direction;
-use crate::sip::transaction::{Path, TxId, response_address};
+use crate::sip::transaction::{Datagram, Path, TxId};
+use crate::sip::user_agent::{answer_to_invite, signed};
 use crate::sip::wire::Message;
 
 /// A call to us.
@@ -99,14 +98,9 @@ impl Incoming {
     /// 200 with our answer.
     pub fn accept(&self, desk: &mut Desk, now: Instant) -> Talk {
         let response = self.response(desk, 200, true);
-        let remote = response_address(&self.invite, self.path.remote);
-        let path = Path {
-            remote,
-            ..self.path
-        };
-        let ok = RepeatedOk::new(now, path, response.to_bytes());
+        let sent = Datagram::answering(&self.invite, self.path, &signed(response.clone()));
         desk.respond(now, self.tx, response);
-        Talk::answered_by_us(desk, now, self.id, self.dialog.clone(), ok)
+        Talk::answered_by_us(desk, now, self.id, self.dialog.clone(), sent)
     }
 
     /// Any other final response; the transaction repeats it until its ACK.
@@ -116,16 +110,15 @@ impl Incoming {
     }
 
     fn response(&self, desk: &Desk, status: u16, with_answer: bool) -> Message {
-        let mut response = answer(&self.invite, status, &self.local_tag);
-        if (101..300).contains(&status) {
-            response.headers.push("Contact", &desk.contact());
-            response.headers.push("Allow", ALLOW);
-        }
-        if with_answer {
-            response.headers.push("Content-Type", "application/sdp");
-            response.body = write_answer(&self.local, &self.offer, &self.choice);
-        }
-        response
+        let sdp = with_answer.then(|| write_answer(&self.local, &self.offer, &self.choice));
+        let address = desk.settings.sip;
+        answer_to_invite(
+            &self.invite,
+            status,
+            &self.local_tag,
+            address,
+            sdp.as_deref(),
+        )
     }
 }
 

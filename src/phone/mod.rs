@@ -14,15 +14,15 @@ mod call;
 mod desk;
 mod incoming;
 mod outgoing;
-mod repeat;
 mod talk;
 
 use crate::base::codec::Codec;
 use crate::base::random::Random;
 use crate::base::time::Instant;
-use crate::call::desk::ALLOW;
-use crate::sip::dialog::{DialogKey, answer};
-use crate::sip::transaction::{Arrival, Path, TxId, response_address};
+use crate::sip::dialog::{DialogKey, answer_with};
+use crate::sip::stateless::Stateless;
+use crate::sip::transaction::{Arrival, Datagram, Path, TxId};
+use crate::sip::user_agent::ALLOW;
 use crate::sip::wire::{self, Message, Method, PeerFault, Uri};
 use behaviour::Behaviour;
 use call::Call;
@@ -177,14 +177,16 @@ pub struct Media {
 pub struct Phone {
     calls: BTreeMap<CallId, Call>,
     desk: Desk,
+    stateless: Stateless,
     received: u32,
 }
 
 impl Phone {
     /// A phone without calls and ports.
-    pub fn new(settings: Settings) -> Phone {
+    pub fn new(mut settings: Settings) -> Phone {
         Phone {
             calls: BTreeMap::new(),
+            stateless: Stateless::new(&mut settings.random),
             desk: Desk::new(settings),
             received: 0,
         }
@@ -201,9 +203,7 @@ impl Phone {
         match input {
             Input::Sip { remote, bytes } => self.on_datagram(now, remote, &bytes),
             Input::Unreachable { bytes } => {
-                if let Ok(unsent) = wire::parse_datagram(&bytes)
-                    && let Some(arrival) = self.desk.transactions.on_unreachable(now, &unsent)
-                {
+                if let Some(arrival) = self.desk.transactions.on_unreachable(now, &bytes) {
                     self.on_arrival(now, arrival);
                 }
             }
@@ -288,11 +288,9 @@ impl Phone {
 
     /// A request that is too broken for a transaction is answered without one, if it says to whom.
     fn refuse_unmatched(&mut self, remote: SocketAddr, request: &Message, fault: PeerFault) {
-        let answerable = request.is_request() && request.method() != Some(&Method::Ack);
-        if let Some(status) = fault.status().filter(|_| answerable) {
-            let to = path(response_address(request, remote));
-            let response = request.reply(status, None);
-            self.desk.transactions.send(to, response.to_bytes());
+        if let Some(response) = self.stateless.refusal(request, fault) {
+            let refusal = Datagram::answering(request, path(remote), &response);
+            self.desk.transactions.send(refusal);
         }
     }
 
@@ -315,7 +313,7 @@ impl Phone {
                     call.on_response(desk, now, tx, path, &message);
                 });
                 if !owned {
-                    self.desk.dismiss(now, path, tx, &message);
+                    self.desk.user_agent().dismiss(now, path, tx, &message);
                 }
             }
             Arrival::TimedOut { tx } => {
@@ -392,11 +390,7 @@ impl Phone {
         status: u16,
         headers: &[(&str, &str)],
     ) {
-        let tag = self.desk.token();
-        let mut response = answer(request, status, &tag);
-        for (name, value) in headers {
-            response.headers.push(name, value);
-        }
+        let response = answer_with(request, status, &self.desk.token(), headers);
         self.desk.respond(now, tx, response);
     }
 

@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::{CallId, Dial, Event, Media};
 use crate::base::time::Instant;
 use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::inviting::Inviting;
 use crate::sip::offer_answer::{self, AudioOffer, write_offer};
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method, NameAddr, Uri};
@@ -21,19 +22,7 @@ pub(super) struct Outgoing {
     /// The answer that came before the 2xx.
     early: Option<Media>,
     rang: bool,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Nothing came back.
-    Calling,
-    /// A provisional response came.
-    Proceeding,
-    /// Given up; the CANCEL waits for a provisional response.
-    CancelWanted,
-    /// Given up and cancelled; the final response is awaited.
-    Cancelled,
+    state: Inviting,
 }
 
 /// What a final response makes of the call.
@@ -76,13 +65,13 @@ impl Outgoing {
             offer,
             early: None,
             rang: false,
-            state: State::Calling,
+            state: Inviting::Calling,
         })
     }
 
     /// Whether it was given up.
     pub fn is_given_up(&self) -> bool {
-        matches!(self.state, State::CancelWanted | State::Cancelled)
+        self.state.is_given_up()
     }
 
     pub fn is_about(&self, tx: TxId) -> bool {
@@ -91,26 +80,13 @@ impl Outgoing {
 
     /// CANCEL at once, or as soon as a provisional response allows it.
     pub fn give_up(&mut self, desk: &mut Desk, now: Instant) {
-        match self.state {
-            State::Calling => self.state = State::CancelWanted,
-            State::Proceeding => {
-                desk.transactions.cancel(now, self.tx);
-                self.state = State::Cancelled;
-            }
-            State::CancelWanted | State::Cancelled => {}
-        }
+        self.state.give_up(&mut desk.transactions, now, self.tx);
     }
 
     /// 100 to 199.
     pub fn on_provisional(&mut self, desk: &mut Desk, now: Instant, response: &Message) {
-        match self.state {
-            State::Calling => self.state = State::Proceeding,
-            State::CancelWanted => {
-                self.state = State::Proceeding;
-                self.give_up(desk, now);
-            }
-            State::Proceeding | State::Cancelled => {}
-        }
+        self.state
+            .on_provisional(&mut desk.transactions, now, self.tx);
         if self.is_given_up() {
             return;
         }

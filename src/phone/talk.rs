@@ -5,11 +5,11 @@
 
 use super::CallId;
 use super::desk::{Desk, Timer};
-use super::repeat::{Repeat, RepeatedOk};
 use crate::base::time::Instant;
-use crate::call::desk::ALLOW;
+use crate::sip::accepted::{Accepted, Due, Then};
 use crate::sip::dialog::{Dialog, answer};
-use crate::sip::transaction::{Path, T1, TxId};
+use crate::sip::transaction::{Datagram, Path, T1, TxId};
+use crate::sip::user_agent::ALLOW;
 use crate::sip::wire::{Message, Method};
 
 /// An answered call.
@@ -18,14 +18,14 @@ pub(super) struct Talk {
     id: CallId,
     dialog: Dialog,
     /// Our ACK, where we called: sent again with each repeated 2xx.
-    ack: Option<Vec<u8>>,
+    ack: Option<Datagram>,
     state: State,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    /// We answered; the ACK is awaited. A BYE of ours may only follow it (RFC 3261 §15).
-    AwaitingAck { ok: RepeatedOk, then_bye: bool },
+    /// We answered; the ACK is awaited.
+    AwaitingAck(Accepted),
     /// Answered and acknowledged.
     Up,
     /// Our BYE is under way.
@@ -37,7 +37,7 @@ enum State {
 impl Talk {
     /// The peer answered our call: acknowledged at once.
     pub fn answered_by_peer(desk: &mut Desk, id: CallId, dialog: Dialog) -> Talk {
-        let ack = Some(desk.acknowledge(&dialog));
+        let ack = Some(desk.user_agent().acknowledge(&dialog));
         let state = State::Up;
         Talk {
             id,
@@ -53,15 +53,14 @@ impl Talk {
         now: Instant,
         id: CallId,
         dialog: Dialog,
-        ok: RepeatedOk,
+        ok: Datagram,
     ) -> Talk {
         desk.timers.set((id, Timer::RepeatOk), now + T1);
-        let then_bye = false;
         Talk {
             id,
             dialog,
             ack: None,
-            state: State::AwaitingAck { ok, then_bye },
+            state: State::AwaitingAck(Accepted::new(now, ok)),
         }
     }
 
@@ -80,47 +79,49 @@ impl Talk {
     ) {
         match &self.ack {
             Some(ack) if self.dialog.is_same_fork(response) => {
-                desk.transactions.send(self.dialog.path(), ack.clone());
+                desk.transactions.send(ack.clone());
             }
-            _ => desk.dismiss(now, path, tx, response),
+            _ => desk.user_agent().dismiss(now, path, tx, response),
         }
     }
 
     /// The ACK of our 2xx came.
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant) {
-        let State::AwaitingAck { then_bye, .. } = self.state else {
+        let State::AwaitingAck(ok) = &self.state else {
             return;
         };
+        let then = ok.then();
         desk.timers.cancel((self.id, Timer::RepeatOk));
-        self.state = State::Up;
-        if then_bye {
+        self.state = match then {
+            Then::StayUp | Then::SayBye => State::Up,
+            Then::Nothing => State::Over,
+        };
+        if then == Then::SayBye {
             self.hang_up(desk, now);
         }
     }
 
     /// Our 2xx is due again. `false`: it was never acknowledged, and BYE is on its way.
     pub fn on_repeat_due(&mut self, desk: &mut Desk, now: Instant) -> bool {
-        let State::AwaitingAck { ok, .. } = &mut self.state else {
+        let State::AwaitingAck(ok) = &mut self.state else {
             return true;
         };
-        match ok.on_due(now) {
-            Repeat::Again(next) => {
-                desk.transactions.send(ok.path, ok.bytes.clone());
-                desk.timers.set((self.id, Timer::RepeatOk), next);
-                true
-            }
-            Repeat::NeverAcknowledged => {
+        match ok.on_due(now, &mut desk.transactions) {
+            Due::Again(at) => desk.timers.set((self.id, Timer::RepeatOk), at),
+            Due::NeverAcknowledged => {
                 self.state = State::Up;
                 self.hang_up(desk, now);
-                false
+                return false;
             }
+            Due::Over => self.state = State::Over,
         }
+        true
     }
 
     /// Ends it with BYE: at once, or after the ACK that is still awaited.
     pub fn hang_up(&mut self, desk: &mut Desk, now: Instant) {
         match &mut self.state {
-            State::AwaitingAck { then_bye, .. } => *then_bye = true,
+            State::AwaitingAck(ok) => ok.hang_up(),
             State::Up => {
                 let (bye, path) = (self.dialog.request(Method::Bye), self.dialog.path());
                 let tx = desk.request(now, self.id, path, bye);
@@ -145,12 +146,20 @@ impl Talk {
         }
         desk.respond(now, tx, response);
         let is_bye = request.method() == Some(&Method::Bye) && status == 200;
-        // Where our own BYE is under way too, its answer is still awaited.
-        if is_bye && !matches!(self.state, State::ByeSent(_)) {
-            desk.timers.cancel((self.id, Timer::RepeatOk));
-            self.state = State::Over;
+        if is_bye {
+            self.on_bye();
         }
         is_bye
+    }
+
+    fn on_bye(&mut self) {
+        match &mut self.state {
+            // It may have crossed our 2xx, which still wants its ACK.
+            State::AwaitingAck(ok) => ok.on_bye(),
+            // Our own BYE is under way too: its answer is still awaited.
+            State::ByeSent(_) => {}
+            State::Up | State::Over => self.state = State::Over,
+        }
     }
 
     fn status_for(&mut self, request: &Message) -> u16 {

@@ -3,6 +3,7 @@
 use super::behaviour::{Incoming, Outgoing, Reply, Ring};
 use super::*;
 use crate::base::random::Random;
+use crate::sip::dialog::answer;
 use std::time::Duration;
 
 const CALLER: &str = "192.0.2.1:5060";
@@ -433,6 +434,24 @@ fn a_bye_waits_for_the_ack_of_our_answer() {
     world.run_for(S(60));
     assert_eq!(world.end(0), ended(EndedBy::Peer, 200));
     world.assert_clean("BYE after ACK");
+}
+
+#[test]
+fn an_answer_whose_ack_was_lost_is_repeated_after_the_callers_bye() {
+    let mut world = World::new(10, Outgoing::default(), answering(0, 0));
+    world.swallow = "ACK";
+    world.dial();
+    world.run_for(MS(200));
+    world.input(0, Input::HangUpAll);
+    world.run_for(S(2));
+    assert_eq!(world.end(1), ended(EndedBy::Peer, 200));
+    assert_eq!(world.phones[1].calls(), 1, "the ACK is still awaited");
+    world.swallow = "nothing";
+    world.run_for(S(2));
+    assert_eq!(world.phones[1].calls(), 0);
+    world.run_for(S(60));
+    assert_eq!(world.end(0), ended(EndedBy::Us, 200));
+    world.assert_clean("BYE before ACK");
 }
 
 #[test]

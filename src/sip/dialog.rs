@@ -225,6 +225,20 @@ pub fn answer(request: &Message, status: u16, local_tag: &str) -> Message {
     response
 }
 
+/// [`answer`] with more headers.
+pub fn answer_with(
+    request: &Message,
+    status: u16,
+    local_tag: &str,
+    headers: &[(&str, &str)],
+) -> Message {
+    let mut response = answer(request, status, local_tag);
+    for (name, value) in headers {
+        response.headers.push(name, value);
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

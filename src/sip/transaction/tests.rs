@@ -1,0 +1,165 @@
+//! What the transactions do with messages and time, beyond the tables.
+
+use super::*;
+use crate::base::time::Instant;
+use crate::sip::wire::parse_datagram;
+
+fn path() -> Path {
+    let remote = "192.0.2.9:5060".parse().expect("an address");
+    Path {
+        listener: 0,
+        remote,
+    }
+}
+
+fn request(method: &str, branch: &str, sent_by: &str) -> Message {
+    let text = format!(
+        "{method} sip:1@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by};branch=z9hG4bK{branch}\r\n\
+         From: <sip:a@192.0.2.1>;tag=x\r\nTo: <sip:1@192.0.2.9>\r\nCall-ID: {branch}\r\n\
+         CSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+    );
+    parse_datagram(text.as_bytes()).expect("a valid request")
+}
+
+#[test]
+fn a_datagram_that_cannot_be_sent_fails_its_own_transaction_and_no_other() {
+    let mut all = Transactions::default();
+    let now = Instant::from_millis(1);
+    let (one, other) = (
+        request("INVITE", "1", "192.0.2.1"),
+        request("BYE", "2", "192.0.2.1"),
+    );
+    let failed = all
+        .request(now, path(), one.clone())
+        .expect("a transaction");
+    all.request(now, path(), other.clone());
+    let told = all.on_unreachable(now, &one.to_bytes());
+    assert_eq!(told, Some(Arrival::Unreachable { tx: failed }));
+    assert_eq!(all.len(), 1, "the BYE is repeated on");
+    let response = other.reply(200, None).to_bytes();
+    assert_eq!(all.on_unreachable(now, &response), None);
+}
+
+#[test]
+fn answers_go_to_the_sent_by_port_or_to_the_source_where_that_is_no_port() {
+    let source = path();
+    let to = |sent_by| {
+        let request = request("OPTIONS", "1", sent_by);
+        response_path(&request, source).remote.port()
+    };
+    assert_eq!(to("192.0.2.9:5070"), 5070);
+    assert_eq!(to("192.0.2.9"), SIP_PORT);
+    assert_eq!(to("192.0.2.9:0"), source.remote.port());
+    assert_eq!(to("192.0.2.9:5070;rport"), source.remote.port());
+}
+
+#[test]
+fn a_request_that_came_before_is_known() {
+    let mut all = Transactions::default();
+    let invite = request("INVITE", "1", "192.0.2.9");
+    assert!(!all.knows(&invite));
+    let arrival = all.on_message(Instant::ZERO, path(), invite.clone());
+    assert!(matches!(arrival, Ok(Some(Arrival::Request { .. }))));
+    assert!(all.knows(&invite));
+}
+
+/// Runs the clock from 1 s on until nothing is due. Gives the milliseconds at which something was sent, and
+/// those at which the transaction user was told that the peer is silent.
+fn run(all: &mut Transactions) -> (Vec<u64>, Vec<u64>) {
+    let (mut sent, mut silent) = (Vec::new(), Vec::new());
+    let mut now = Instant::from_millis(1_000);
+    loop {
+        let since_start = now.millis_since(Instant::from_millis(1_000));
+        while let Some(arrival) = all.on_deadline(now) {
+            assert!(matches!(arrival, Arrival::TimedOut { .. }), "{arrival:?}");
+            silent.push(since_start);
+        }
+        sent.extend(std::iter::from_fn(|| all.poll_send()).map(|_| since_start));
+        match all.next_deadline() {
+            Some(next) => now = next,
+            None => {
+                assert!(all.is_empty(), "nothing is kept without a deadline");
+                assert_eq!(all.unexpected(), 0);
+                return (sent, silent);
+            }
+        }
+    }
+}
+
+/// Takes a request of a peer at 1 s and answers it at once.
+fn answered(method: &str, status: u16) -> Transactions {
+    let (now, mut all) = (Instant::from_millis(1_000), Transactions::default());
+    let request = request(method, "1", "192.0.2.9");
+    let Ok(Some(Arrival::Request { tx, message, .. })) = all.on_message(now, path(), request)
+    else {
+        panic!("a request")
+    };
+    all.respond(now, tx, &message.reply(status, None));
+    all
+}
+
+#[test]
+fn a_request_that_nobody_answers_is_repeated_and_times_out() {
+    for (method, expected) in [
+        ("INVITE", vec![0, 500, 1500, 3500, 7500, 15500, 31500]),
+        (
+            "BYE",
+            vec![
+                0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500,
+            ],
+        ),
+    ] {
+        let mut all = Transactions::default();
+        let request = request(method, "1", "192.0.2.1");
+        all.request(Instant::from_millis(1_000), path(), request);
+        assert_eq!(run(&mut all), (expected, vec![32_000]), "{method}");
+    }
+}
+
+#[test]
+fn a_provisional_response_slows_a_request_down_and_keeps_an_invite_waiting() {
+    let now = Instant::from_millis(1_000);
+    let ringing = |method: &str| {
+        let (mut all, request) = (Transactions::default(), request(method, "1", "192.0.2.1"));
+        let tx = all.request(now, path(), request.clone());
+        let told = all.on_message(now, path(), request.reply(180, None));
+        assert!(matches!(told, Ok(Some(Arrival::Response { .. }))));
+        (all, tx.expect("a transaction"))
+    };
+    let (mut bye, _) = ringing("BYE");
+    let expected = vec![0, 500, 4500, 8500, 12500, 16500, 20500, 24500, 28500];
+    assert_eq!(run(&mut bye), (expected, vec![32_000]));
+    let (mut invite, tx) = ringing("INVITE");
+    assert_eq!(
+        invite.next_deadline(),
+        None,
+        "it may ring as long as it likes"
+    );
+    invite.cancel(now, tx);
+    invite.cancel(now, tx);
+    let (sent, silent) = run(&mut invite);
+    assert_eq!(
+        sent.iter().filter(|at| **at == 0).count(),
+        2,
+        "INVITE, CANCEL"
+    );
+    assert_eq!(silent, [32_000, 32_000], "of both");
+}
+
+#[test]
+fn a_failure_is_repeated_until_its_ack_and_other_answers_are_not() {
+    let (sent, silent) = run(&mut answered("INVITE", 486));
+    let expected = [
+        0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500,
+    ];
+    assert_eq!((sent, silent), (expected.to_vec(), vec![32_000]));
+    assert_eq!(run(&mut answered("INVITE", 200)), (vec![0], vec![]));
+    assert_eq!(run(&mut answered("BYE", 200)), (vec![0], vec![]));
+    let mut acknowledged = answered("INVITE", 486);
+    let ack = request("ACK", "1", "192.0.2.9");
+    let now = Instant::from_millis(1_000);
+    let told = acknowledged.on_message(now, path(), ack);
+    assert_eq!(told, Ok(None), "the ACK of a failure ends here");
+    assert_eq!(acknowledged.next_deadline(), Some(now + T4));
+    assert_eq!(run(&mut acknowledged), (vec![0], vec![]));
+}

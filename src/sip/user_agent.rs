@@ -1,0 +1,180 @@
+//! What every user agent of ours writes on its messages, and how it takes a 2xx: with an ACK, or with ACK and BYE.
+//!
+//! Decides nothing about a call. Source: RFC 3261 §8.1.1 (what a request has), §13.2.2.4 (the ACK of a 2xx, forks), §20.5
+//! (Allow), RFC 3581 (`rport`).
+
+use super::dialog::{Dialog, answer};
+use super::transaction::{Datagram, Path, Transactions, TxId};
+use super::wire::{Message, Method};
+use crate::base::random::Random;
+use crate::base::time::Instant;
+use std::net::SocketAddr;
+
+/// Our name in `Server` and `User-Agent`.
+pub const PRODUCT: &str = concat!("qingjiang/", env!("CARGO_PKG_VERSION"));
+
+/// What this version does, in `Allow` (RFC 3261 §20.5).
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// What a user agent sends requests with, lent for one turn.
+#[derive(Debug)]
+pub struct UserAgent<'a> {
+    /// Its transactions.
+    pub transactions: &'a mut Transactions,
+    /// Makes its branches.
+    pub random: &'a mut Random,
+    /// What Via and Contact say of the socket that is used.
+    pub address: SocketAddr,
+}
+
+impl UserAgent<'_> {
+    /// Completes a request and sends it in a transaction.
+    pub fn request(&mut self, now: Instant, path: Path, mut request: Message) -> Option<TxId> {
+        self.complete(&mut request);
+        self.transactions.request(now, path, request)
+    }
+
+    /// Acknowledges a 2xx: a request without a transaction, to the dialog's next hop. It is to be kept, and sent
+    /// again whenever the 2xx comes again (RFC 3261 §13.2.2.4).
+    pub fn acknowledge(&mut self, dialog: &Dialog) -> Datagram {
+        let mut ack = dialog.ack();
+        self.complete(&mut ack);
+        let ack = Datagram {
+            path: dialog.path(),
+            bytes: ack.to_bytes(),
+        };
+        self.transactions.send(ack.clone());
+        ack
+    }
+
+    /// Ends what a response without a call began, so that no ghost stays at the peer: a 2xx (another fork, or an
+    /// answer to a call that is gone) is taken and ended with BYE, ringing is cancelled.
+    pub fn dismiss(&mut self, now: Instant, path: Path, tx: TxId, response: &Message) {
+        let Some(invite) = self.transactions.request_of(tx).cloned() else {
+            return;
+        };
+        if invite.method() != Some(&Method::Invite) {
+            return;
+        }
+        match response.status().unwrap_or(0) {
+            100..=199 => self.transactions.cancel(now, tx),
+            200..=299 => {
+                if let Ok(mut dialog) = Dialog::as_uac(&invite, response, path) {
+                    self.acknowledge(&dialog);
+                    let bye = dialog.request(Method::Bye);
+                    self.request(now, dialog.path(), bye);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds what every request of ours has: Via with a fresh branch first (RFC 3261 §8.1.1.7), Contact where it
+    /// makes a dialog, our name.
+    fn complete(&mut self, request: &mut Message) {
+        let branch = self.random.token();
+        let via = format!("SIP/2.0/UDP {};branch=z9hG4bK{branch};rport", self.address);
+        request.headers.push_front("Via", &via);
+        if request.method() == Some(&Method::Invite) {
+            request.headers.push("Contact", &contact(self.address));
+            request.headers.push("Allow", ALLOW);
+        }
+        request.headers.push("User-Agent", PRODUCT);
+    }
+}
+
+/// Our Contact. It names no user: a dialog is found by its tags.
+fn contact(address: SocketAddr) -> String {
+    format!("<sip:{address}>")
+}
+
+/// Our response to an INVITE: with Contact where it makes a dialog (RFC 3261 §12.1.1), and SDP where there is one.
+pub fn answer_to_invite(
+    invite: &Message,
+    status: u16,
+    local_tag: &str,
+    address: SocketAddr,
+    sdp: Option<&[u8]>,
+) -> Message {
+    let mut response = answer(invite, status, local_tag);
+    if (101..300).contains(&status) {
+        response.headers.push("Contact", &contact(address));
+        response.headers.push("Allow", ALLOW);
+    }
+    if let Some(sdp) = sdp {
+        response.headers.push("Content-Type", "application/sdp");
+        response.body = sdp.to_vec();
+    }
+    response
+}
+
+/// A response with our name, as it is sent.
+pub fn signed(mut response: Message) -> Message {
+    response.headers.push("Server", PRODUCT);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::wire::{Uri, parse_datagram};
+
+    fn sent(transactions: &mut Transactions) -> Vec<Message> {
+        std::iter::from_fn(|| transactions.poll_send())
+            .map(|datagram| parse_datagram(&datagram.bytes).expect("a valid message"))
+            .collect()
+    }
+
+    fn methods(messages: &[Message]) -> Vec<String> {
+        let method = |message: &Message| message.method().map(Method::to_string);
+        messages.iter().filter_map(method).collect()
+    }
+
+    fn invite() -> Message {
+        let uri = Uri::parse("sip:1@192.0.2.9").expect("a URI");
+        let mut invite = Message::request(Method::Invite, uri);
+        for (name, value) in [
+            ("From", "<sip:a@192.0.2.1>;tag=x"),
+            ("To", "<sip:1@192.0.2.9>"),
+            ("Call-ID", "c"),
+            ("CSeq", "1 INVITE"),
+        ] {
+            invite.headers.push(name, value);
+        }
+        invite
+    }
+
+    #[test]
+    fn what_answers_a_call_that_is_gone_is_ended() {
+        let (mut transactions, mut random) = (Transactions::default(), Random::from_number(1));
+        let path = Path {
+            listener: 0,
+            remote: "192.0.2.9:5060".parse().expect("an address"),
+        };
+        let now = Instant::from_millis(1);
+        let mut agent = UserAgent {
+            transactions: &mut transactions,
+            random: &mut random,
+            address: "192.0.2.1:5060".parse().expect("an address"),
+        };
+        let tx = agent.request(now, path, invite()).expect("a transaction");
+        let invite = sent(agent.transactions).remove(0);
+        assert_eq!(
+            invite.headers.first("Contact"),
+            Some("<sip:192.0.2.1:5060>")
+        );
+        for (status, expected) in [
+            (180, vec!["CANCEL"]),
+            (180, vec![]),
+            (200, vec!["ACK", "BYE"]),
+        ] {
+            let response = answer(&invite, status, "theirs");
+            agent
+                .transactions
+                .on_message(now, path, response.clone())
+                .expect("a response");
+            agent.dismiss(now, path, tx, &response);
+            assert_eq!(methods(&sent(agent.transactions)), expected, "{status}");
+        }
+    }
+}
