@@ -16,8 +16,18 @@ pub const SIP_VIAS_MAX: usize = 128;
 pub const SDP_MEDIA_MAX: usize = 16;
 
 /// SIP transactions alive at once. Above it a new request gets a stateless 503 with Retry-After;
-/// ACK, BYE and CANCEL go on.
+/// ACK, BYE and CANCEL go on, within [`TRANSACTIONS_HEADROOM_PERCENT`].
 pub const TRANSACTIONS_MAX: usize = 200_000;
+
+/// Bytes that all SIP transactions may keep: requests, last responses, keys. The act is that of
+/// [`TRANSACTIONS_MAX`]. It is so many transactions of some 2,600 bytes, and eight thousand of the largest datagrams.
+pub const TRANSACTION_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// What may be taken above [`TRANSACTIONS_MAX`] and [`TRANSACTION_BYTES_MAX`] for a peer's BYE and CANCEL and for our
+/// own requests, which all make room soon. Above that too, a peer's request is dropped without an answer: RFC 3261
+/// §21.5.4 allows it in place of a 503, and it is the kinder act, for a BYE that was dropped comes again for 32 s
+/// and one that got a 503 never would. Of our own, a BYE or CANCEL is sent once and not repeated; an INVITE is not sent.
+pub const TRANSACTIONS_HEADROOM_PERCENT: usize = 10;
 
 /// Seconds in the Retry-After of a 503 for want of capacity (RFC 3261 §20.33).
 pub const RETRY_AFTER_SECONDS: u32 = 5;

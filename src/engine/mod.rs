@@ -229,11 +229,7 @@ impl Engine {
         }
         let transactions = &self.desk.transactions;
         if transactions.is_full() && opens_something(&message) && !transactions.knows(&message) {
-            let mut busy = self.stateless.answer(&message, 503);
-            busy.headers
-                .push("Retry-After", &RETRY_AFTER_SECONDS.to_string());
-            self.send_without_transaction(path, &message, &busy);
-            return;
+            return self.refuse_for_room(path, &message);
         }
         match self.desk.transactions.on_message(now, path, message) {
             Ok(Some(arrival)) => self.on_arrival(now, arrival),
@@ -261,6 +257,17 @@ impl Engine {
         }
         let response = self.stateless.answer(request, 403);
         self.send_without_transaction(path, request, &response);
+    }
+
+    /// 503 without a transaction, because there is room for no more of them.
+    fn refuse_for_room(&mut self, path: Path, request: &Message) {
+        if request.method() == Some(&Method::Invite) {
+            self.desk.figures.refused(Refusal::Capacity);
+        }
+        let mut busy = self.stateless.answer(request, 503);
+        busy.headers
+            .push("Retry-After", &RETRY_AFTER_SECONDS.to_string());
+        self.send_without_transaction(path, request, &busy);
     }
 
     /// A request that is too broken for a transaction is answered without one, if it says to whom.

@@ -1,7 +1,8 @@
 //! What the engine does at its edge: strangers here, whole calls in the modules below.
 
-mod gone;
 mod early_bye;
+mod full_table;
+mod gone;
 mod hang_up;
 mod long_ringing;
 mod lost_ack;

@@ -272,7 +272,9 @@ impl Phone {
             }
         };
         // Full: what comes anew is not heard; the peer repeats it.
-        if self.desk.transactions.is_full() && message.method() == Some(&Method::Invite) {
+        let transactions = &self.desk.transactions;
+        let is_invite = message.method() == Some(&Method::Invite);
+        if is_invite && transactions.is_full() && !transactions.knows(&message) {
             return;
         }
         match self

@@ -46,6 +46,8 @@ impl Transactions {
         }
         match message.method() {
             Some(Method::Ack) => return Ok(Some(Arrival::Ack { message })),
+            // Dropped: who sent it sends it again, and until then there may be room.
+            _ if self.is_beyond_headroom() => return Ok(None),
             Some(Method::Cancel) => return self.on_cancel(now, path, message, key).map(Some),
             _ => {}
         }

@@ -28,6 +28,11 @@ impl ServerKey {
         Self::with_method(cancel, &Method::Invite)
     }
 
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     fn with_method(request: &Message, method: &Method) -> Result<ServerKey, PeerFault> {
         let via = request.top_via()?;
         let branch = via.branch().unwrap_or("");
@@ -71,6 +76,11 @@ impl ClientKey {
             branch,
             method: message.cseq()?.method.to_string(),
         })
+    }
+
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.branch.len() + self.method.len()
     }
 }
 

@@ -29,7 +29,7 @@ mod store;
 pub mod table;
 
 pub use address::response_path;
-pub use store::Transactions;
+pub use store::{Limits, Transactions};
 
 use crate::sip::wire::Message;
 use serde::{Deserialize, Serialize};

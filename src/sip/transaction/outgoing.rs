@@ -14,10 +14,20 @@ use crate::sip::wire::{Message, Method};
 impl Transactions {
     /// Sends a request of ours, with its own branch in the top Via, in a new client transaction.
     /// An ACK has none: see [`Self::send`].
+    ///
+    /// `None` if there is no room even for an end
+    /// ([`TRANSACTIONS_HEADROOM_PERCENT`](crate::base::limits::TRANSACTIONS_HEADROOM_PERCENT)): an INVITE was not sent then,
+    /// anything else once.
     pub fn request(&mut self, now: Instant, path: Path, request: Message) -> Option<TxId> {
         let key = Key::Client(ClientKey::of(&request).ok()?);
         let machine = Machine::of_ours(request.method());
         let kept = request.to_bytes();
+        if self.is_beyond_headroom() {
+            if !matches!(machine, Machine::InviteClient(_)) {
+                self.send(Datagram { path, bytes: kept });
+            }
+            return None;
+        }
         let tx = self.open(now, path, machine, request, kept, key);
         self.resend(tx);
         Some(tx)
@@ -34,10 +44,8 @@ impl Transactions {
             return;
         };
         // A transaction that is gone needs no answer; a second final response is not sent.
-        if self.step(now, tx, Event::Status(status)) == Some(Effect::Send)
-            && let Some(transaction) = self.all.get_mut(&tx)
-        {
-            transaction.kept = response.to_bytes();
+        if self.step(now, tx, Event::Status(status)) == Some(Effect::Send) {
+            self.keep(tx, response.to_bytes());
             self.resend(tx);
         }
     }

@@ -4,10 +4,10 @@ use super::key::{ClientKey, Origin, ServerKey};
 use super::machine::Machine;
 use super::table::{Timer, invite_server};
 use super::{Datagram, Path, T1, TxId};
-use crate::base::limits::TRANSACTIONS_MAX;
+use crate::base::limits::{TRANSACTION_BYTES_MAX, TRANSACTIONS_HEADROOM_PERCENT, TRANSACTIONS_MAX};
 use crate::base::time::Instant;
 use crate::base::timers::Timers;
-use crate::sip::wire::Message;
+use crate::sip::wire::{Message, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,9 +22,31 @@ pub struct Transactions {
     pub(super) origins: BTreeMap<Origin, TxId>,
     pub(super) timers: Timers<(TxId, Timer)>,
     pub(super) outbox: VecDeque<Datagram>,
+    limits: Limits,
+    /// What all of them keep.
+    bytes: usize,
     next: u64,
     /// Steps that no table knows; each is a bug of ours, none of them harms.
     pub(super) unexpected: u64,
+}
+
+/// How many transactions may be alive, and how much they may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Transactions.
+    pub count: usize,
+    /// Bytes of requests, last responses and keys.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// [`TRANSACTIONS_MAX`] and [`TRANSACTION_BYTES_MAX`].
+    fn default() -> Limits {
+        Limits {
+            count: TRANSACTIONS_MAX,
+            bytes: TRANSACTION_BYTES_MAX,
+        }
+    }
 }
 
 /// One transaction.
@@ -39,6 +61,8 @@ pub(super) struct Transaction {
     /// The current interval of timer A, E or G.
     pub interval: Duration,
     key: Key,
+    /// What the request and the keys take.
+    fixed_bytes: usize,
 }
 
 /// How messages find it.
@@ -49,6 +73,14 @@ pub(super) enum Key {
 }
 
 impl Transactions {
+    /// None yet, with other limits than the usual ones.
+    pub fn with_limits(limits: Limits) -> Transactions {
+        Transactions {
+            limits,
+            ..Transactions::default()
+        }
+    }
+
     /// Whether a request belongs to a transaction that is there already.
     pub fn knows(&self, request: &Message) -> bool {
         ServerKey::of(request).is_ok_and(|key| self.servers.contains_key(&key))
@@ -59,9 +91,25 @@ impl Transactions {
         self.outbox.pop_front()
     }
 
-    /// Whether another request can be taken on ([`TRANSACTIONS_MAX`]).
+    /// Whether something new is to be refused, by the number of transactions or by what they keep.
     pub fn is_full(&self) -> bool {
-        self.all.len() >= TRANSACTIONS_MAX
+        self.reaches(100)
+    }
+
+    /// Whether not even an end can be taken on ([`TRANSACTIONS_HEADROOM_PERCENT`]).
+    pub(super) fn is_beyond_headroom(&self) -> bool {
+        self.reaches(100 + TRANSACTIONS_HEADROOM_PERCENT)
+    }
+
+    fn reaches(&self, percent: usize) -> bool {
+        let part = |limit: usize| limit as u128 * percent as u128 / 100;
+        self.all.len() as u128 >= part(self.limits.count)
+            || self.bytes as u128 >= part(self.limits.bytes)
+    }
+
+    /// Bytes that the transactions keep.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Transactions alive.
@@ -109,6 +157,8 @@ impl Transactions {
         for (timer, wait) in machine.waits() {
             self.timers.set((tx, *timer), now + *wait);
         }
+        let fixed_bytes = bytes_of(&request) + key.bytes();
+        self.bytes += fixed_bytes + kept.len();
         let transaction = Transaction {
             machine,
             path,
@@ -116,9 +166,18 @@ impl Transactions {
             request,
             interval: T1,
             key,
+            fixed_bytes,
         };
         self.all.insert(tx, transaction);
         tx
+    }
+
+    /// Keeps a response for repetition, in place of the last one.
+    pub(super) fn keep(&mut self, tx: TxId, response: Vec<u8>) {
+        if let Some(transaction) = self.all.get_mut(&tx) {
+            self.bytes = self.bytes - transaction.kept.len() + response.len();
+            transaction.kept = response;
+        }
     }
 
     /// Forgets a transaction with its timers and keys.
@@ -126,6 +185,7 @@ impl Transactions {
         let Some(gone) = self.all.remove(&tx) else {
             return;
         };
+        self.bytes -= gone.fixed_bytes + gone.kept.len();
         for timer in gone.machine.timers() {
             self.timers.cancel((tx, *timer));
         }
@@ -143,4 +203,27 @@ impl Transactions {
             }
         }
     }
+}
+
+impl Key {
+    /// What it takes, here and in the map.
+    fn bytes(&self) -> usize {
+        2 * match self {
+            Key::Client(key) => key.bytes(),
+            Key::Server(key) => key.bytes(),
+        }
+    }
+}
+
+/// What a header takes besides its text: a thousand short ones are no small message.
+const HEADER_BYTES: usize = 64;
+
+/// What a message takes in memory, roughly.
+fn bytes_of(message: &Message) -> usize {
+    let header = |(name, value): (&str, &str)| HEADER_BYTES + name.len() + value.len();
+    let uri = match &message.start {
+        Start::Request { uri, .. } => uri.to_string().len(),
+        Start::Response { reason, .. } => reason.len(),
+    };
+    uri + message.headers.iter().map(header).sum::<usize>() + message.body.len()
 }

@@ -75,11 +75,12 @@ fn run(all: &mut Transactions) -> (Vec<u64>, Vec<u64>) {
             silent.push(since_start);
         }
         sent.extend(std::iter::from_fn(|| all.poll_send()).map(|_| since_start));
+        assert!(sent.len() < 100, "it never ends");
         match all.next_deadline() {
             Some(next) => now = next,
             None => {
                 assert!(all.is_empty(), "nothing is kept without a deadline");
-                assert_eq!(all.unexpected(), 0);
+                assert_eq!((all.unexpected(), all.bytes()), (0, 0));
                 return (sent, silent);
             }
         }
@@ -162,4 +163,71 @@ fn a_failure_is_repeated_until_its_ack_and_other_answers_are_not() {
     assert_eq!(told, Ok(None), "the ACK of a failure ends here");
     assert_eq!(acknowledged.next_deadline(), Some(now + T4));
     assert_eq!(run(&mut acknowledged), (vec![0], vec![]));
+}
+
+/// Transactions with room for so many; as many INVITEs of a peer are in, each with a body of `body` bytes.
+fn filled(limits: Limits, invites: usize, body: usize) -> Transactions {
+    let mut all = Transactions::with_limits(limits);
+    for number in 0..invites {
+        let mut invite = request("INVITE", &format!("in{number}"), "192.0.2.9");
+        invite.body = vec![b'x'; body];
+        let arrival = all.on_message(Instant::ZERO, path(), invite);
+        assert!(matches!(arrival, Ok(Some(Arrival::Request { .. }))));
+    }
+    all
+}
+
+const TEN: Limits = Limits {
+    count: 10,
+    bytes: 1_000_000,
+};
+
+#[test]
+fn they_are_full_by_number_or_by_bytes() {
+    assert!(!filled(TEN, 9, 0).is_full());
+    assert!(filled(TEN, 10, 0).is_full());
+    assert!(!filled(TEN, 3, 300_000).is_full());
+    assert!(filled(TEN, 4, 300_000).is_full());
+}
+
+#[test]
+fn what_is_kept_is_counted_and_given_back() {
+    let mut all = filled(TEN, 1, 5_000);
+    let before = all.bytes();
+    assert!((5_000..6_000).contains(&before), "{before}");
+    let invite = request("INVITE", "in0", "192.0.2.9");
+    let mut busy = invite.reply(486, None);
+    busy.body = vec![b'x'; 2_000];
+    all.respond(Instant::from_millis(1_000), TxId(1), &busy);
+    assert_eq!(all.bytes(), before + busy.to_bytes().len());
+    run(&mut all);
+}
+
+#[test]
+fn an_end_is_taken_above_the_limit_and_dropped_above_the_headroom() {
+    let mut all = filled(TEN, 10, 0);
+    let now = Instant::ZERO;
+    let mut come = |request| all.on_message(now, path(), request).expect("no fault");
+    let bye = request("BYE", "b", "192.0.2.9");
+    assert!(matches!(come(bye.clone()), Some(Arrival::Request { .. })));
+    for method in ["BYE", "CANCEL", "OPTIONS"] {
+        assert_eq!(come(request(method, "in1", "192.0.2.9")), None, "{method}");
+    }
+    let ack = come(request("ACK", "other", "192.0.2.9"));
+    assert!(matches!(ack, Some(Arrival::Ack { .. })), "it keeps nothing");
+    assert_eq!(come(bye), None, "it is known");
+    assert_eq!(all.len(), 11);
+    assert_eq!(all.poll_send(), None);
+}
+
+#[test]
+fn above_the_headroom_a_bye_of_ours_goes_out_once_and_an_invite_not_at_all() {
+    let mut all = filled(TEN, 11, 0);
+    for (method, sent) in [("BYE", 1), ("INVITE", 0)] {
+        let request = request(method, "ours", "192.0.2.1");
+        assert_eq!(all.request(Instant::ZERO, path(), request), None);
+        let count = std::iter::from_fn(|| all.poll_send()).count();
+        assert_eq!(count, sent, "{method}");
+    }
+    assert_eq!((all.len(), all.next_deadline()), (11, None));
 }
