@@ -100,15 +100,11 @@ impl Ledger {
     /// The first 18x went on to the caller.
     pub fn on_first_ring(&mut self, desk: &mut Desk, now: Instant) {
         self.connect(desk);
-        if self.first_ring_at.is_none() {
-            self.first_ring_at = Some(now);
-            desk.figures
-                .post_dial_delay(self.line(), now - self.offered_at);
-        }
+        self.on_response(desk, now);
     }
 
-    /// A final response went to the caller; where no 18x came before, it ends the post-dial delay.
-    fn on_final(&mut self, desk: &mut Desk, now: Instant) {
+    /// An 18x or final response went to the caller: the first ends the post-dial delay (RFC 6076 §4.3).
+    pub fn on_response(&mut self, desk: &mut Desk, now: Instant) {
         if self.first_ring_at.is_none() {
             self.first_ring_at = Some(now);
             desk.figures
@@ -130,7 +126,7 @@ impl Ledger {
 
     /// A target answered.
     pub fn on_answered(&mut self, desk: &mut Desk, now: Instant) {
-        self.on_final(desk, now);
+        self.on_response(desk, now);
         self.connect(desk);
         self.answered_at = Some(now);
         self.outcome = Some(Outcome::Answered);
@@ -140,7 +136,7 @@ impl Ledger {
 
     /// The caller gave up before an answer.
     pub fn on_abandoned(&mut self, desk: &mut Desk, now: Instant) {
-        self.on_final(desk, now);
+        self.on_response(desk, now);
         let short = now - self.offered_at < self.hotline.short_abandon;
         let (outcome, kind) = match short {
             true => (Outcome::ShortAbandoned, Abandon::Short),
@@ -152,7 +148,7 @@ impl Ledger {
 
     /// The caller was refused: by the last target, or for want of capacity.
     pub fn on_refused(&mut self, desk: &mut Desk, now: Instant) {
-        self.on_final(desk, now);
+        self.on_response(desk, now);
         self.outcome = Some(match self.last_defeat.map(Defeat::outcome) {
             Some(AttemptOutcome::Busy) => Outcome::Busy,
             Some(AttemptOutcome::NoAnswer) => Outcome::NoAnswer,

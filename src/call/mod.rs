@@ -133,7 +133,10 @@ impl Call {
     pub fn on_timer(&mut self, desk: &mut Desk, now: Instant, timer: CallTimer) {
         match timer {
             CallTimer::Ring => self.on_ring_timeout(desk, now),
-            CallTimer::RingAgain => self.caller.on_ring_again_due(desk, now),
+            CallTimer::RingAgain => {
+                self.caller.on_ring_again_due(desk, now);
+                self.ledger.on_response(desk, now);
+            }
             CallTimer::RepeatOk => self.on_repeat_due(desk, now),
             CallTimer::Script => self.on_script_due(desk, now),
             CallTimer::NeverSent => self.on_never_sent(desk, now),
