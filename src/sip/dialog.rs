@@ -76,7 +76,8 @@ impl Dialog {
     }
 
     /// The dialog that a peer's answer to our INVITE makes (RFC 3261 §12.1.2). Where its Contact is missing or no
-    /// SIP URI, what the INVITE was sent to stands in: the call must still be acknowledged and ended.
+    /// SIP URI, what the INVITE was sent to stands in, and a route set that cannot be read is none: the call must
+    /// still be acknowledged and ended.
     ///
     /// # Errors
     /// The response lacks what a dialog needs.
@@ -87,7 +88,8 @@ impl Dialog {
             (None, Start::Request { uri, .. }) => uri.clone(),
             (None, Start::Response { .. }) => return Err(PeerFault::MissingHeader("Contact")),
         };
-        let mut routes = texts(&response.name_addrs("Record-Route")?);
+        let routes = response.name_addrs("Record-Route").unwrap_or_default();
+        let mut routes = texts(&routes);
         routes.reverse();
         Ok(Dialog {
             call_id: invite.call_id().to_owned(),

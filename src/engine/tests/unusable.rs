@@ -71,16 +71,20 @@ fn a_200_without_contact_and_audio_is_acknowledged_and_ended_each_time_it_comes(
     }
 }
 
-/// A 200 of which no dialog can be made at all: its route set cannot be read.
+/// Nobody could acknowledge or end it otherwise: the route set is taken for none.
 #[test]
-fn a_200_without_any_dialog_is_passed_over() {
+fn a_200_whose_route_set_cannot_be_read_is_a_call_without_one() {
     let mut scene = invited();
     let mut ok = scene.ok_of(0, &sdp("192.0.2.5", "sendrecv"));
-    ok.headers.remove("Contact");
     ok.headers.push("Record-Route", "<sip:");
     scene.receive(TARGETS[0], &ok);
-    assert_second_lives_on(&mut scene, &ok);
-    assert_ends_well(scene);
+    assert_eq!(scene.times(CALLER, "200 INVITE"), [scene.now]);
+    let ack = &scene.all(TARGETS[0], "ACK")[0].message;
+    assert_eq!(ack.headers.first("Route"), None);
+    scene.ack();
+    scene.caller_hangs_up();
+    assert_eq!(scene.times(TARGETS[0], "BYE").len(), 1);
+    scene.must_come_to_rest();
 }
 
 /// A target that ends what we ended already, or never answers our BYE, is no matter of the call with the second.
