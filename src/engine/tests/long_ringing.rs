@@ -71,6 +71,9 @@ fn a_target_that_says_nothing_costs_the_caller_no_proxy_either() {
     let expected = &minutes(asked, 2)[1..];
     assert_eq!(scene.times(CALLER, "183 INVITE"), expected);
     assert!(scene.last(CALLER, "183 INVITE").message.body.is_empty());
+    let weather = &scene.engine.figures().hotlines[0];
+    let delay = weather.post_dial_delay.sum_seconds();
+    assert_eq!((delay, weather.connected), (60.0, 0), "nobody was rung yet");
     let rang = scene.now;
     ring(&mut scene, 180, None);
     scene.run_for(MINUTE);
