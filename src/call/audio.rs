@@ -1,10 +1,12 @@
 //! One call's audio: its ports, what each leg's SDP said, what we told each leg.
 //!
-//! Decides what is offered to a target and answered to the caller, and tells the media thread. Touches no packet.
-//! Source: RFC 3264, RFC 4733 §2.4.1; early media: RFC 3960.
+//! Decides what is offered to one leg and answered to the other, at the beginning and whenever the session
+//! changes, and tells the media thread. Touches no packet.
+//! Source: RFC 3264 (§8 for changes), RFC 4733 §2.4.1; early media: RFC 3960.
 
 use super::desk::Desk;
 use super::doors::{Command, PortPair, Stream};
+use crate::base::codec::Codec;
 use crate::base::ids::{CallKey, Leg};
 use crate::sip::offer_answer::{
     AudioAnswer, AudioOffer, Choice, LocalMedia, write_answer, write_offer,
@@ -17,15 +19,39 @@ pub struct CallAudio {
     call: CallKey,
     /// Caller's and agent's ports.
     pub ports: [PortPair; 2],
-    /// The caller's offer.
+    /// The caller's first offer, which every target gets.
     pub offer: AudioOffer,
-    /// Session id of our `o=` line on each leg.
-    sessions: [u64; 2],
-    /// The agent's last description, so that a repeated one does not relearn its source.
-    agent: Option<Stream>,
-    /// What the caller was told: an answer, once given, stays (RFC 3264 §4).
+    sides: [Side; 2],
+    /// What the caller was told first: an answer, once given, stays (RFC 3264 §4).
     told: Option<Vec<u8>>,
     closed: bool,
+}
+
+/// What was said on one leg.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Side {
+    /// Names our `o=` line on this leg.
+    session_id: u64,
+    /// Of the last description of ours.
+    version: u64,
+    /// The last description of ours.
+    ours: Option<Vec<u8>>,
+    /// The last offer of the peer's that was taken.
+    theirs: Option<AudioOffer>,
+    /// What the media thread knows of the peer.
+    stream: Option<Stream>,
+}
+
+impl Side {
+    fn new(session_id: u64) -> Side {
+        Side {
+            session_id,
+            version: session_id,
+            ours: None,
+            theirs: None,
+            stream: None,
+        }
+    }
 }
 
 impl CallAudio {
@@ -48,63 +74,64 @@ impl CallAudio {
         );
         // Session ids stay below 2^62: some peers read them as signed numbers.
         let sessions = [desk.random.bits64() >> 2, desk.random.bits64() >> 2];
-        let audio = CallAudio {
+        let mut audio = CallAudio {
             call,
             ports,
-            offer,
-            sessions,
-            agent: None,
+            offer: offer.clone(),
+            sides: sessions.map(Side::new),
             told: None,
             closed: false,
         };
-        let stream = audio.caller_stream(None);
+        let stream = unanswered(&offer);
+        audio.sides[Leg::Caller.index()].theirs = Some(offer);
         audio.update(desk, Leg::Caller, stream);
         audio
     }
 
-    fn caller_stream(&self, answer: Option<&AudioAnswer>) -> Stream {
-        let offer = &self.offer;
-        let direction = offer.direction;
-        let first = offer.codecs.first().copied();
-        let event = offer
-            .event
-            .filter(|_| answer.is_none_or(|a| a.event.is_some()));
-        Stream {
-            remote: offer.remote,
-            codec: answer
-                .map(|a| a.codec)
-                .or(first)
-                .unwrap_or(crate::base::codec::Codec::Pcma),
-            event_to_peer: event,
-            event_from_peer: event,
-            to_peer: direction.receives(),
-            from_peer: direction.sends(),
+    /// Tells the media thread of a leg; what it knows already is not told again, lest it learn the source anew.
+    fn update(&mut self, desk: &mut Desk, leg: Leg, stream: Stream) {
+        let side = &mut self.sides[leg.index()];
+        if side.stream == Some(stream) {
+            return;
         }
+        side.stream = Some(stream);
+        let call = self.call;
+        desk.tell_media(self.ports, Command::Update { call, leg, stream });
     }
 
-    fn update(&self, desk: &mut Desk, leg: Leg, stream: Stream) {
-        desk.tell_media(
-            self.ports,
-            Command::Update {
-                call: self.call,
-                leg,
-                stream,
-            },
-        );
-    }
-
-    fn local(&self, desk: &Desk, leg: Leg) -> LocalMedia {
-        LocalMedia {
+    /// Writes our description for a leg; the version counts those that differ (RFC 3264 §8).
+    fn describe(
+        &mut self,
+        desk: &Desk,
+        leg: Leg,
+        write: impl Fn(&LocalMedia) -> Vec<u8>,
+    ) -> Vec<u8> {
+        let side = &mut self.sides[leg.index()];
+        let mut local = LocalMedia {
             address: desk.media_address,
             port: self.ports[leg.index()].rtp,
-            session_id: self.sessions[leg.index()],
-            version: self.sessions[leg.index()],
+            session_id: side.session_id,
+            version: side.version,
+        };
+        let mut body = write(&local);
+        if side.ours.as_ref().is_some_and(|last| *last != body) {
+            side.version += 1;
+            local.version = side.version;
+            body = write(&local);
         }
+        side.ours = Some(body.clone());
+        body
     }
 
     /// The offer for a target: the caller's, as far as we take it, with our own address.
-    pub fn offer_for_agent(&self, desk: &Desk) -> Vec<u8> {
-        write_offer(&self.local(desk, Leg::Agent), &self.offer)
+    pub fn offer_for_agent(&mut self, desk: &Desk) -> Vec<u8> {
+        let offer = self.offer.clone();
+        self.offer_to(desk, Leg::Agent, &offer)
+    }
+
+    /// The offer for a leg: the other's.
+    pub fn offer_to(&mut self, desk: &Desk, leg: Leg, from: &AudioOffer) -> Vec<u8> {
+        self.describe(desk, leg, |local| write_offer(local, from))
     }
 
     /// Whether RTP can go where an answer wants it: an address of our own family, or none yet.
@@ -116,45 +143,86 @@ impl CallAudio {
 
     /// Whether both ends may send and hear. A caller on hold cannot answer a question, nor hear it.
     pub fn is_two_way(&self) -> bool {
-        let agent = self
-            .agent
-            .is_some_and(|agent| agent.to_peer && agent.from_peer);
-        agent && self.offer.direction.sends() && self.offer.direction.receives()
+        self.sides.iter().all(|side| {
+            side.stream
+                .is_some_and(|stream| stream.to_peer && stream.from_peer)
+        })
     }
 
     /// Takes a target's answer (from its 18x or 2xx) and gives the body for the caller.
     pub fn on_answer(&mut self, desk: &mut Desk, answer: &AudioAnswer) -> Vec<u8> {
-        let stream = Stream {
-            remote: answer.remote,
-            codec: answer.codec,
-            event_to_peer: answer.event,
-            event_from_peer: self.offer.event,
-            to_peer: answer.direction.receives(),
-            from_peer: answer.direction.sends(),
-        };
-        if self.agent != Some(stream) {
-            self.agent = Some(stream);
-            self.update(desk, Leg::Agent, stream);
-        }
+        let offer = self.offer.clone();
+        self.update(desk, Leg::Agent, answering(answer, &offer));
         if let Some(told) = &self.told {
             return told.clone();
         }
+        let body = self.answer_to(desk, Leg::Caller, &offer, answer);
+        self.told = Some(body.clone());
+        body
+    }
+
+    /// Our answer to a leg's offer, by what the other leg answered; from now on its stream is as agreed.
+    fn answer_to(
+        &mut self,
+        desk: &mut Desk,
+        leg: Leg,
+        offer: &AudioOffer,
+        answer: &AudioAnswer,
+    ) -> Vec<u8> {
         let choice = Choice {
             codec: answer.codec,
             event: answer.event.is_some(),
             direction: answer.direction,
             ptime: answer.ptime,
         };
-        let body = write_answer(&self.local(desk, Leg::Caller), &self.offer, &choice);
-        let stream = self.caller_stream(Some(answer));
-        self.update(desk, Leg::Caller, stream);
-        self.told = Some(body.clone());
+        let body = self.describe(desk, leg, |local| write_answer(local, offer, &choice));
+        self.update(desk, leg, offering(offer, answer));
         body
+    }
+
+    /// The session changes: `asker` made this offer, the other leg gave this answer to it. Gives the answer for
+    /// the asker.
+    pub fn change(
+        &mut self,
+        desk: &mut Desk,
+        asker: Leg,
+        offer: &AudioOffer,
+        answer: &AudioAnswer,
+    ) -> Vec<u8> {
+        self.update(desk, asker.other(), answering(answer, offer));
+        let asking = &mut self.sides[asker.index()];
+        asking.theirs = Some(offer.clone());
+        self.sides[asker.other().index()].theirs = None;
+        self.answer_to(desk, asker, offer, answer)
+    }
+
+    /// What we said last to a leg, if its offer is the one that this was an answer to: the session is refreshed and
+    /// stays as it is.
+    pub fn refreshed(&self, leg: Leg, offer: &AudioOffer) -> Option<&[u8]> {
+        let side = &self.sides[leg.index()];
+        let same = side.theirs.as_ref() == Some(offer);
+        side.ours.as_deref().filter(|_| same)
+    }
+
+    /// An answer for a peer whose offer nobody answered: what the session was before, as far as the offer has it.
+    pub fn stay(&self, leg: Leg, offer: &AudioOffer) -> AudioAnswer {
+        let stream = self.sides[leg.other().index()].stream;
+        let before = stream.map(|stream| stream.codec);
+        let codec = before.filter(|codec| offer.codecs.contains(codec));
+        AudioAnswer {
+            remote: stream.and_then(|stream| stream.remote),
+            codec: codec
+                .or(offer.codecs.first().copied())
+                .unwrap_or(Codec::Pcma),
+            event: stream.and_then(|stream| stream.event_to_peer),
+            direction: offer.direction.reversed(),
+            ptime: offer.ptime,
+        }
     }
 
     /// Whether the current target's answer is known, by early media.
     pub fn agent_is_known(&self) -> bool {
-        self.agent.is_some()
+        self.sides[Leg::Agent.index()].stream.is_some()
     }
 
     /// What the caller was told already, by early media.
@@ -164,7 +232,7 @@ impl CallAudio {
 
     /// A target was given up: nothing more goes to it, and the next one's source is learnt afresh.
     pub fn forget_agent(&mut self, desk: &mut Desk) {
-        if let Some(stream) = self.agent.take() {
+        if let Some(stream) = self.sides[Leg::Agent.index()].stream {
             let silent = Stream {
                 remote: None,
                 to_peer: false,
@@ -172,6 +240,7 @@ impl CallAudio {
                 ..stream
             };
             self.update(desk, Leg::Agent, silent);
+            self.sides[Leg::Agent.index()].stream = None;
         }
     }
 
@@ -181,5 +250,42 @@ impl CallAudio {
             self.closed = true;
             desk.tell_media(self.ports, Command::Close { call: self.call });
         }
+    }
+}
+
+/// The stream of a peer whose offer has no answer yet.
+fn unanswered(offer: &AudioOffer) -> Stream {
+    Stream {
+        remote: offer.remote,
+        codec: offer.codecs.first().copied().unwrap_or(Codec::Pcma),
+        event_to_peer: offer.event,
+        event_from_peer: offer.event,
+        to_peer: offer.direction.receives(),
+        from_peer: offer.direction.sends(),
+    }
+}
+
+/// The stream of the peer that made an offer, as it was answered.
+fn offering(offer: &AudioOffer, answer: &AudioAnswer) -> Stream {
+    let event = offer.event.filter(|_| answer.event.is_some());
+    Stream {
+        codec: answer.codec,
+        event_to_peer: event,
+        event_from_peer: event,
+        to_peer: offer.direction.receives() && answer.direction.sends(),
+        from_peer: offer.direction.sends() && answer.direction.receives(),
+        ..unanswered(offer)
+    }
+}
+
+/// The stream of the peer that answered an offer: events come as our own SDP said, which repeats the offer's.
+fn answering(answer: &AudioAnswer, offer: &AudioOffer) -> Stream {
+    Stream {
+        remote: answer.remote,
+        codec: answer.codec,
+        event_to_peer: answer.event,
+        event_from_peer: offer.event,
+        to_peer: answer.direction.receives(),
+        from_peer: answer.direction.sends(),
     }
 }

@@ -89,6 +89,11 @@ impl CallerLeg {
         matches!(self.state, State::Unanswered(_))
     }
 
+    /// Whether our 200 has had its ACK, and no BYE has come.
+    pub fn is_acknowledged(&self) -> bool {
+        self.state == State::Up
+    }
+
     /// Whether nothing more is owed either way.
     pub fn is_over(&self) -> bool {
         self.state == State::Over
@@ -223,7 +228,7 @@ impl CallerLeg {
     }
 
     fn response(&self, desk: &Desk, status: u16, sdp: Option<&[u8]>) -> Message {
-        let address = desk.advertised(self.path.listener);
-        answer_to_invite(&self.invite, status, &self.local_tag, address, sdp)
+        let identity = desk.identity(self.path.listener);
+        answer_to_invite(&self.invite, status, &self.local_tag, identity, sdp)
     }
 }

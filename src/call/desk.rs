@@ -15,8 +15,8 @@ use crate::hotline::figures::Figures;
 use crate::hotline::record::EndedCall;
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::{Path, Transactions, TxId};
-pub use crate::sip::user_agent::ALLOW;
-use crate::sip::user_agent::{UserAgent, signed};
+pub use crate::sip::user_agent::ALLOW_B2BUA as ALLOW;
+use crate::sip::user_agent::{Identity, UserAgent, signed};
 use crate::sip::wire::Message;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -52,6 +52,8 @@ pub enum CallTimer {
     RingAgain,
     /// Repetition of our 200 to the caller until its ACK (RFC 3261 §13.3.1.4).
     RepeatOk,
+    /// Repetition of our 200 to a re-INVITE until its ACK.
+    RepeatChange,
     /// The next moment of the silent caller's script.
     Script,
     /// No RTP from the caller since the answer: `one_way`, `never_sent`.
@@ -178,10 +180,18 @@ impl Desk {
             .advertised
     }
 
+    /// What our messages say of us on a listener.
+    pub fn identity(&self, listener: u16) -> Identity {
+        Identity {
+            address: self.advertised(listener),
+            allow: ALLOW,
+        }
+    }
+
     /// What requests are sent with, from one of our sockets.
     pub fn user_agent(&mut self, listener: u16) -> UserAgent<'_> {
         UserAgent {
-            address: self.advertised(listener),
+            identity: self.identity(listener),
             transactions: &mut self.transactions,
             random: &mut self.random,
         }
@@ -222,6 +232,7 @@ impl Desk {
             CallTimer::Ring,
             CallTimer::RingAgain,
             CallTimer::RepeatOk,
+            CallTimer::RepeatChange,
             CallTimer::Script,
             CallTimer::NeverSent,
             CallTimer::Gone,

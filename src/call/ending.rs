@@ -26,10 +26,20 @@ pub struct Ended {
 impl Call {
     /// The caller's CANCEL: answered with the tag of the INVITE's own answers (RFC 3261 §9.2). After a final
     /// response it changes nothing.
-    pub fn on_cancel(&mut self, desk: &mut Desk, now: Instant, tx: TxId, cancel: &Message) {
+    pub fn on_cancel(
+        &mut self,
+        desk: &mut Desk,
+        now: Instant,
+        (tx, cancel): (TxId, &Message),
+        invite: TxId,
+    ) {
         let response = answer(cancel, 200, &self.caller.key().local_tag);
         desk.respond(now, tx, response);
-        self.abandon(desk, now);
+        if invite == self.caller.tx {
+            self.abandon(desk, now);
+        } else {
+            self.on_change_cancelled(desk, now, invite);
+        }
     }
 
     /// The caller gave up before an answer (CANCEL, or BYE on the early dialog): 487, and the target is cancelled.
@@ -56,6 +66,7 @@ impl Call {
             return;
         }
         self.end_script(desk, by);
+        self.end_change(desk, now);
         self.caller.hang_up(desk, now);
         for attempt in &mut self.attempts {
             attempt.hang_up(desk, now);

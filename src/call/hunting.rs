@@ -73,6 +73,8 @@ impl Call {
             caller,
             attempts: Vec::new(),
             audio,
+            change: None,
+            acks: Vec::new(),
             phase: Phase::Hunting,
             ledger,
             max_forwards: max_forwards.saturating_sub(1),
@@ -108,7 +110,7 @@ impl Call {
     }
 
     /// Our own INVITE: another dialog, the caller's identity, our address everywhere (RFC 7092 §3.1).
-    fn invite_for(&self, desk: &mut Desk, listener: u16, uri: Uri) -> Message {
+    fn invite_for(&mut self, desk: &mut Desk, listener: u16, uri: Uri) -> Message {
         let ours = desk.advertised(listener);
         let from = self.caller.invite.from().ok();
         let user = from
@@ -151,6 +153,7 @@ impl Call {
         response: &Message,
     ) {
         let Some(index) = self.attempt_of(tx) else {
+            self.on_change_response(desk, now, tx, response);
             if response.status().is_some_and(|status| status >= 200) {
                 self.on_request_ended(tx);
             }

@@ -11,6 +11,7 @@
 //! | [`audio`] | ports, offers and answers |
 //! | [`hunting`] | until somebody answers |
 //! | [`talking`] | from the answer on: requests inside the legs, listening, the script |
+//! | `change` | re-INVITE and UPDATE, passed from one leg to the other |
 //! | [`ending`] | who hung up, the record |
 //! | [`ledger`] | the times that the record and the figures are made of |
 //! | [`anchor`] | the media thread's side of it: relay, ears, prompts |
@@ -19,6 +20,7 @@ pub mod anchor;
 pub mod attempt;
 pub mod audio;
 pub mod caller;
+mod change;
 pub mod desk;
 pub mod doors;
 pub mod ending;
@@ -33,10 +35,11 @@ use crate::base::time::Instant;
 use crate::config::Hotline;
 use crate::hotline::figures::HotlineIndex;
 use crate::sip::dialog::DialogKey;
-use crate::sip::transaction::TxId;
+use crate::sip::transaction::{Datagram, TxId};
 use attempt::Attempt;
 use audio::CallAudio;
 use caller::CallerLeg;
+use change::Change;
 use desk::{CallTimer, Desk};
 use doors::Fact;
 use ending::Ended;
@@ -56,6 +59,10 @@ pub struct Call {
     caller: CallerLeg,
     attempts: Vec<Attempt>,
     audio: CallAudio,
+    /// A change of the session that is under way.
+    change: Option<Change>,
+    /// The ACKs of our re-INVITEs, for repeated 2xx.
+    acks: Vec<(TxId, Datagram)>,
     phase: Phase,
     ledger: Ledger,
     /// Hops that the INVITE may still make, ours already taken off (RFC 3261 §8.1.1.6).
@@ -138,6 +145,7 @@ impl Call {
                 self.ledger.on_response(desk, now);
             }
             CallTimer::RepeatOk => self.on_repeat_due(desk, now),
+            CallTimer::RepeatChange => self.on_repeat_change_due(desk, now),
             CallTimer::Script => self.on_script_due(desk, now),
             CallTimer::NeverSent => self.on_never_sent(desk, now),
             CallTimer::Ending => self.write_record(desk),
@@ -163,6 +171,9 @@ impl Call {
 
     /// A request of ours ended without an answer of its own kind: time-out or unreachable.
     pub fn on_no_response(&mut self, desk: &mut Desk, now: Instant, tx: TxId) {
+        if self.on_change_no_response(desk, now, tx) {
+            return;
+        }
         self.on_request_ended(tx);
         if let Some(index) = self.attempt_of(tx)
             && self.attempts[index].on_no_response()

@@ -3,6 +3,7 @@
 //! Source: RFC 3261 §12.2.2 and §14.2 (requests in a dialog), §15 (BYE), rule R1.
 
 use super::caller::Repeat;
+use super::change::Asked;
 use super::desk::{ALLOW, CallTimer, Desk};
 use super::doors::{Command, Fact, PlayId, PromptEnd};
 use super::{Call, Phase};
@@ -13,7 +14,7 @@ use crate::hotline::finding::{Cause, FindingKind};
 use crate::hotline::record::EndedBy;
 use crate::hotline::treat::{PromptHow, SilentCaller, Step};
 use crate::sip::dialog::{DialogKey, answer};
-use crate::sip::transaction::TxId;
+use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub(super) struct Talk {
     person: bool,
     /// The last RTP packet of either end, to the second.
     received_at: Instant,
-    /// R1; `None` where a queue answered (nobody has been connected yet), or the caller is on hold.
+    /// R1; `None` where a queue answered: nobody has been connected yet.
     script: Option<SilentCaller>,
     plays: u32,
     caller_rtp: CallerRtp,
@@ -75,16 +76,11 @@ impl Call {
         let hotline = &self.hotline;
         let target = &hotline.targets[self.attempts[index].target];
         let person = target.answer_means == AnswerMeans::Person;
-        let script =
-            (person && self.audio.is_two_way()).then(|| SilentCaller::new(&hotline.profile, now));
+        let script = person.then(|| SilentCaller::new(&hotline.profile, now));
         let caller_rtp = match self.ledger.heard_caller {
             true => CallerRtp::Flowing,
             false => CallerRtp::None,
         };
-        if script.is_some() {
-            desk.timers
-                .set((self.key, CallTimer::NeverSent), now + NEVER_SENT_AFTER);
-        }
         self.ledger.on_answered(desk, now);
         desk.timers
             .set((self.key, CallTimer::Gone), now + self.gone_after());
@@ -97,6 +93,25 @@ impl Call {
             caller_level_dbov10: i16::MIN,
         }));
         desk.tell_media(self.audio.ports, Command::Listen { call: self.key });
+        self.on_direction(desk, now);
+    }
+
+    /// Who may send and hear was agreed, or agreed anew: while one of the two is on hold nobody is asked anything.
+    pub(super) fn on_direction(&mut self, desk: &mut Desk, now: Instant) {
+        let is_two_way = self.audio.is_two_way();
+        let Phase::Talking(talk) = &mut self.phase else {
+            return;
+        };
+        if let Some(script) = &mut talk.script {
+            match is_two_way {
+                true => script.on_resumed(now),
+                false => script.on_held(),
+            }
+        }
+        if talk.person && is_two_way && talk.caller_rtp == CallerRtp::None {
+            let due = now + NEVER_SENT_AFTER;
+            desk.timers.set((self.key, CallTimer::NeverSent), due);
+        }
         self.run_script(desk, now);
     }
 
@@ -106,7 +121,7 @@ impl Call {
         desk: &mut Desk,
         now: Instant,
         (leg, key): (Leg, &DialogKey),
-        tx: TxId,
+        (tx, path): (TxId, Path),
         request: &Message,
     ) {
         let status = match self.check_in_dialog(leg, key, request) {
@@ -114,8 +129,16 @@ impl Call {
             Ok(()) => match request.method() {
                 Some(Method::Bye) => 200,
                 Some(Method::Options) => 200,
-                // The call goes on as it is (RFC 3261 §14.2).
-                Some(Method::Invite) => 488,
+                Some(Method::Invite | Method::Update) => {
+                    let request = request.clone();
+                    let asked = Asked {
+                        leg,
+                        tx,
+                        path,
+                        request,
+                    };
+                    return self.on_change_request(desk, now, asked);
+                }
                 Some(Method::Other(_)) => 501,
                 _ => 405,
             },
@@ -177,6 +200,15 @@ impl Call {
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant, leg: Leg, ack: &Message) {
         if leg == Leg::Caller && self.caller.is_acknowledged_by(ack) {
             self.caller.on_ack(desk, now);
+            // What the agent asked for meanwhile may be passed on now.
+            self.pass_change(desk, now);
+            return;
+        }
+        let is_from_peer = self
+            .dialog_of(leg)
+            .is_some_and(|dialog| dialog.is_from_peer(ack));
+        if is_from_peer {
+            self.on_change_ack(desk, now, leg, ack);
         }
     }
 
@@ -207,7 +239,7 @@ impl Call {
                 if leg == Leg::Caller {
                     talk.caller_rtp = CallerRtp::Stopped;
                 }
-                if talk.is_with_person() {
+                if talk.is_with_person() && self.audio.is_two_way() {
                     self.ledger
                         .find(desk, now, FindingKind::OneWay, leg, Cause::Stopped);
                 }
@@ -295,7 +327,7 @@ impl Call {
         let Phase::Talking(talk) = &self.phase else {
             return;
         };
-        if talk.caller_rtp == CallerRtp::None {
+        if talk.caller_rtp == CallerRtp::None && self.audio.is_two_way() {
             let (kind, cause) = (FindingKind::OneWay, Cause::NeverSent);
             self.ledger.find(desk, now, kind, Leg::Caller, cause);
         }

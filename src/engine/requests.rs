@@ -30,7 +30,7 @@ impl Engine {
             return self.reply(now, tx, &request, 481, &[]);
         };
         self.with_call(call, |call, desk| {
-            call.on_request(desk, now, (leg, &key), tx, &request)
+            call.on_request(desk, now, (leg, &key), (tx, path), &request)
         });
     }
 
@@ -45,7 +45,9 @@ impl Engine {
         let Some(invite) = invite else {
             return self.reply(now, tx, cancel, 481, &[]);
         };
-        let owned = self.with_owner(invite, |call, desk| call.on_cancel(desk, now, tx, cancel));
+        let owned = self.with_owner(invite, |call, desk| {
+            call.on_cancel(desk, now, (tx, cancel), invite)
+        });
         if !owned {
             // The INVITE was refused before it became a call.
             self.reply(now, tx, cancel, 200, &[]);

@@ -111,12 +111,12 @@ impl Incoming {
 
     fn response(&self, desk: &Desk, status: u16, with_answer: bool) -> Message {
         let sdp = with_answer.then(|| write_answer(&self.local, &self.offer, &self.choice));
-        let address = desk.settings.sip;
+        let identity = desk.identity();
         answer_to_invite(
             &self.invite,
             status,
             &self.local_tag,
-            address,
+            identity,
             sdp.as_deref(),
         )
     }

@@ -44,6 +44,8 @@ pub struct Dialog {
     /// Route headers of our requests, in order.
     routes: Vec<String>,
     local_cseq: u32,
+    /// The CSeq of our last INVITE, which its ACK repeats.
+    invite_cseq: u32,
     remote_cseq: Option<u32>,
     /// How the peer was last reached; used where its Contact or Route is a name.
     path: Path,
@@ -70,6 +72,7 @@ impl Dialog {
             target: contact.uri,
             routes: texts(&invite.name_addrs("Record-Route")?),
             local_cseq: 0,
+            invite_cseq: 0,
             remote_cseq: Some(invite.cseq()?.number),
             path,
         })
@@ -100,6 +103,7 @@ impl Dialog {
             target,
             routes,
             local_cseq: invite.cseq()?.number,
+            invite_cseq: invite.cseq()?.number,
             remote_cseq: None,
             path,
         })
@@ -137,15 +141,27 @@ impl Dialog {
         true
     }
 
+    /// A target refresh succeeded (RFC 3261 §12.2.1.2, §12.2.2): the peer is where its Contact says from now on.
+    /// One that is missing or no SIP URI changes nothing.
+    pub fn refresh_target(&mut self, message: &Message) {
+        let contact = message.contact().ok().flatten().map(|contact| contact.uri);
+        if let Some(contact) = contact.filter(Uri::is_sip) {
+            self.target = contact;
+        }
+    }
+
     /// The next request of ours in this dialog, but for its Via and Contact.
     pub fn request(&mut self, method: Method) -> Message {
         self.local_cseq += 1;
+        if method == Method::Invite {
+            self.invite_cseq = self.local_cseq;
+        }
         self.build(method, self.local_cseq)
     }
 
-    /// The ACK of a 2xx to our INVITE (RFC 3261 §13.2.2.4), but for its Via.
+    /// The ACK of a 2xx to our last INVITE (RFC 3261 §13.2.2.4), but for its Via.
     pub fn ack(&self) -> Message {
-        self.build(Method::Ack, self.local_cseq)
+        self.build(Method::Ack, self.invite_cseq)
     }
 
     fn build(&self, method: Method, cseq: u32) -> Message {

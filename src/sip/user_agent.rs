@@ -13,8 +13,20 @@ use std::net::SocketAddr;
 /// Our name in `Server` and `User-Agent`.
 pub const PRODUCT: &str = concat!("qingjiang/", env!("CARGO_PKG_VERSION"));
 
-/// What this version does, in `Allow` (RFC 3261 §20.5).
+/// What every user agent of ours does, in `Allow` (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// What the back-to-back user agent does.
+pub const ALLOW_B2BUA: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+
+/// What a user agent says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// What Via and Contact say of the socket that is used.
+    pub address: SocketAddr,
+    /// What it does.
+    pub allow: &'static str,
+}
 
 /// What a user agent sends requests with, lent for one turn.
 #[derive(Debug)]
@@ -23,8 +35,8 @@ pub struct UserAgent<'a> {
     pub transactions: &'a mut Transactions,
     /// Makes its branches.
     pub random: &'a mut Random,
-    /// What Via and Contact say of the socket that is used.
-    pub address: SocketAddr,
+    /// What it says of itself.
+    pub identity: Identity,
 }
 
 impl UserAgent<'_> {
@@ -37,14 +49,32 @@ impl UserAgent<'_> {
     /// Acknowledges a 2xx: a request without a transaction, to the dialog's next hop. It is to be kept, and sent
     /// again whenever the 2xx comes again (RFC 3261 §13.2.2.4).
     pub fn acknowledge(&mut self, dialog: &Dialog) -> Datagram {
-        let mut ack = dialog.ack();
-        self.complete(&mut ack);
-        let ack = Datagram {
-            path: dialog.path(),
-            bytes: ack.to_bytes(),
-        };
+        self.acknowledge_with(dialog, None)
+    }
+
+    /// The same with our answer, where the 2xx held the offer (RFC 3264 §4).
+    pub fn acknowledge_with(&mut self, dialog: &Dialog, sdp: Option<Vec<u8>>) -> Datagram {
+        let ack = self.ack(dialog, sdp);
         self.transactions.send(ack.clone());
         ack
+    }
+
+    /// The ACK of a 2xx that may come when its call is over.
+    pub fn ack_of(&mut self, dialog: &Dialog) -> Datagram {
+        self.ack(dialog, None)
+    }
+
+    fn ack(&mut self, dialog: &Dialog, sdp: Option<Vec<u8>>) -> Datagram {
+        let mut ack = dialog.ack();
+        self.complete(&mut ack);
+        if let Some(sdp) = sdp {
+            ack.headers.push("Content-Type", "application/sdp");
+            ack.body = sdp;
+        }
+        Datagram {
+            path: dialog.path(),
+            bytes: ack.to_bytes(),
+        }
     }
 
     /// Ends what a response without a call began, so that no ghost stays at the peer: a 2xx (another fork, or an
@@ -73,11 +103,16 @@ impl UserAgent<'_> {
     /// makes a dialog, our name.
     fn complete(&mut self, request: &mut Message) {
         let branch = self.random.token();
-        let via = format!("SIP/2.0/UDP {};branch=z9hG4bK{branch};rport", self.address);
+        let via = format!(
+            "SIP/2.0/UDP {};branch=z9hG4bK{branch};rport",
+            self.identity.address
+        );
         request.headers.push_front("Via", &via);
         if request.method() == Some(&Method::Invite) {
-            request.headers.push("Contact", &contact(self.address));
-            request.headers.push("Allow", ALLOW);
+            request
+                .headers
+                .push("Contact", &contact(self.identity.address));
+            request.headers.push("Allow", self.identity.allow);
         }
         request.headers.push("User-Agent", PRODUCT);
     }
@@ -93,13 +128,13 @@ pub fn answer_to_invite(
     invite: &Message,
     status: u16,
     local_tag: &str,
-    address: SocketAddr,
+    identity: Identity,
     sdp: Option<&[u8]>,
 ) -> Message {
     let mut response = answer(invite, status, local_tag);
     if (101..300).contains(&status) {
-        response.headers.push("Contact", &contact(address));
-        response.headers.push("Allow", ALLOW);
+        response.headers.push("Contact", &contact(identity.address));
+        response.headers.push("Allow", identity.allow);
     }
     if let Some(sdp) = sdp {
         response.headers.push("Content-Type", "application/sdp");
@@ -155,7 +190,10 @@ mod tests {
         let mut agent = UserAgent {
             transactions: &mut transactions,
             random: &mut random,
-            address: "192.0.2.1:5060".parse().expect("an address"),
+            identity: Identity {
+                address: "192.0.2.1:5060".parse().expect("an address"),
+                allow: ALLOW,
+            },
         };
         let tx = agent.request(now, path, invite()).expect("a transaction");
         let invite = sent(agent.transactions).remove(0);

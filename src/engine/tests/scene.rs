@@ -137,6 +137,54 @@ impl Scene {
         self.receive(CALLER, &caller_request("BYE", 2, &to, ""));
     }
 
+    /// A request of the caller inside its dialog.
+    pub fn caller_asks(&mut self, method: &str, cseq: u32, body: &str) {
+        let to = self.caller_dialog();
+        self.caller_asks_to(&to, method, cseq, body);
+    }
+
+    /// The same with this To.
+    pub fn caller_asks_to(&mut self, to: &str, method: &str, cseq: u32, body: &str) {
+        self.receive(CALLER, &caller_request(method, cseq, to, body));
+    }
+
+    /// A request of the first target inside its dialog.
+    pub fn agent_asks(&mut self, method: &str, cseq: u32, body: &str) {
+        let invite = &self.all(TARGETS[0], "INVITE")[0].message;
+        let from = self.last(TARGETS[0], "ACK").message.headers.first("To");
+        let from = from.expect("To").to_owned();
+        let header = |name| invite.headers.first(name).expect("a header").to_owned();
+        let uri = Uri::parse("sip:192.0.2.1").expect("a URI");
+        let mut request = Message::request(Method::from(method), uri);
+        let via = format!("SIP/2.0/UDP {};branch=z9hG4bKa{method}{cseq}", TARGETS[0]);
+        for (name, value) in [
+            ("Via", via),
+            ("From", from),
+            ("To", header("From")),
+            ("Call-ID", header("Call-ID")),
+            ("CSeq", format!("{cseq} {method}")),
+            ("Contact", format!("<sip:desk@{}>", TARGETS[0])),
+        ] {
+            request.headers.push(name, &value);
+        }
+        if !body.is_empty() {
+            request.headers.push("Content-Type", "application/sdp");
+            request.body = body.as_bytes().to_vec();
+        }
+        self.receive(TARGETS[0], &request);
+    }
+
+    /// A peer answers the last request of this method that it got.
+    pub fn reply(&mut self, peer: &str, method: &str, status: u16, body: &str) {
+        let mut response = self.last(peer, method).message.reply(status, None);
+        response.headers.push("Contact", &format!("<sip:{peer}>"));
+        if !body.is_empty() {
+            response.headers.push("Content-Type", "application/sdp");
+            response.body = body.as_bytes().to_vec();
+        }
+        self.receive(peer, &response);
+    }
+
     /// The BYE of a target that was acknowledged.
     pub fn agent_hangs_up(&mut self, target: usize) {
         let ack = &self.last(TARGETS[target], "ACK").message;

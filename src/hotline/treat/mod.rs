@@ -146,6 +146,9 @@ enum State {
     Leaving(Instant),
     /// The time has come, and it is asked whether the caller is silent still.
     Confirming,
+    /// One of the two is on hold: nobody could hear a question, or answer it. The step that comes after it, in
+    /// a whole new window.
+    Held(usize),
     /// A prompt or the hang-up was refused: the caller's speech is on its way to us. No clock runs.
     SpeechAwaited,
     /// The script is over, and the call goes on. No clock runs.
@@ -183,6 +186,8 @@ enum Event {
     PromptEnded(PromptHow, Instant),
     /// Whether the caller is silent still, before the hang-up.
     Silence(bool),
+    Held,
+    Resumed(Instant),
     /// The deadline of the state has come; it was this.
     Due(Instant),
     CallEnded(EndedBy),
@@ -256,6 +261,16 @@ impl SilentCaller {
     /// The answer to [`Step::ConfirmSilence`]: whether the silence lasts.
     pub fn on_silence(&mut self, lasts: bool) {
         self.apply(Event::Silence(lasts));
+    }
+
+    /// One of the two was put on hold; said again, nothing changes.
+    pub fn on_held(&mut self) {
+        self.apply(Event::Held);
+    }
+
+    /// Both may speak and hear again; said again, nothing changes.
+    pub fn on_resumed(&mut self, now: Instant) {
+        self.apply(Event::Resumed(now));
     }
 
     /// The call is over: the last outcome is told, if a prompt was heard and none was told yet.
@@ -334,6 +349,14 @@ impl SilentCaller {
             (Leaving(_), Due(_)) => self.confirm_silence(),
             (Confirming, Silence(true)) => self.hang_up(),
             (Confirming, Silence(false)) => SpeechAwaited,
+            (Silent(window) | Suspended(window), Event::Held) => State::Held(window.step),
+            (Asked(window, _) | Playing(window, _), Event::Held) => self.interrupt(window),
+            (Leaving(_) | Confirming, Event::Held) => State::Held(self.profile.steps.len()),
+            (State::Held(step), Resumed(at)) => Silent(Window {
+                step,
+                floor: at,
+                since: at,
+            }),
             (state, _) => state,
         };
     }
@@ -378,6 +401,12 @@ impl SilentCaller {
         } else {
             State::Spent
         }
+    }
+
+    /// A hold comes in the middle of a prompt: it was not heard, and is asked for again after the hold.
+    fn interrupt(&mut self, window: Window) -> State {
+        self.steps.push_back(Step::StopPrompt);
+        State::Held(window.step)
     }
 
     /// The caller is heard.

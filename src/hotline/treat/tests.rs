@@ -441,6 +441,69 @@ fn who_leaves_in_mid_script_decides_the_outcome() {
 }
 
 #[test]
+fn a_hold_stops_the_clock_and_its_end_starts_a_whole_new_window() {
+    let mut call = Scene::new();
+    call.0.on_held();
+    call.0.on_held();
+    call.speaks(Leg::Agent, 1_000, 2_000);
+    call.0.on_deadline(at(600_000));
+    assert!(call.is_over());
+    call.0.on_resumed(at(600_000));
+    call.0.on_resumed(at(601_000));
+    call.asks(603_000, ONE);
+}
+
+#[test]
+fn a_prompt_that_a_hold_cuts_off_is_asked_for_again_after_it() {
+    let mut call = Scene::new();
+    call.hears(7_000, ONE, 9_000);
+    call.asks(12_000, TWO);
+    call.0.on_prompt_started(at(12_005));
+    call.0.on_held();
+    assert_eq!(call.steps(), [Step::StopPrompt]);
+    call.0
+        .on_prompt_ended(at(13_000), PromptHow::Stopped, at(12_990));
+    assert!(call.is_over());
+    call.0.on_resumed(at(20_000));
+    call.asks(23_000, TWO);
+}
+
+#[test]
+fn a_hold_before_the_hang_up_takes_it_away_and_the_goodbye_is_said_again() {
+    for asked in [false, true] {
+        let mut call = Scene::new();
+        call.hears(7_000, ONE, 9_000);
+        call.hears(12_000, TWO, 15_000);
+        call.hears(18_000, FINAL, 23_000);
+        if asked {
+            call.0.on_deadline(at(25_000));
+            call.steps();
+        }
+        call.0.on_held();
+        call.0.on_silence(true);
+        call.0.on_deadline(at(30_000));
+        assert!(call.is_over());
+        call.0.on_resumed(at(40_000));
+        call.hears(43_000, FINAL, 45_000);
+        call.hangs_up(47_000);
+    }
+}
+
+#[test]
+fn a_caller_who_spoke_before_the_hold_is_left_alone_after_it() {
+    let mut call = Scene::new();
+    call.speaks(Leg::Caller, 100, 400);
+    call.0.on_held();
+    call.0.on_resumed(at(5_000));
+    assert!(call.is_over());
+    let mut call = Scene::new();
+    call.0.on_held();
+    call.speaks(Leg::Caller, 100, 400);
+    call.0.on_resumed(at(5_000));
+    assert!(call.is_over(), "speech in the hold is speech");
+}
+
+#[test]
 fn a_script_without_asking_steps_plays_the_final_prompt_only() {
     let mut call = Scene::with(|profile| profile.steps.clear());
     call.hears(7_000, FINAL, 12_000);

@@ -1,0 +1,457 @@
+//! Changes of the session in mid-call (RFC 3261 §14, RFC 3311, RFC 3264 §8): passed on, refused, crossed, late.
+
+use super::scene::{CALLER, Scene, TARGETS, sdp};
+use crate::base::ids::Leg;
+use crate::call::doors::{Command, Stream};
+use crate::hotline::record::EndedBy;
+use std::time::Duration;
+
+const AGENT: &str = TARGETS[0];
+
+fn offer(direction: &str) -> String {
+    sdp("192.0.2.9", direction)
+}
+
+fn answer(direction: &str) -> String {
+    sdp("192.0.2.5", direction)
+}
+
+/// A call whose ends send nothing but live.
+fn up() -> Scene {
+    let mut scene = Scene::new();
+    scene.packets = [50, 50];
+    scene.up();
+    scene
+}
+
+/// What a message of ours says of its audio's direction.
+fn direction(scene: &Scene, peer: &str, what: &str) -> String {
+    let body = String::from_utf8_lossy(&scene.last(peer, what).message.body).into_owned();
+    let known = ["sendrecv", "sendonly", "recvonly", "inactive"];
+    let has = |word: &&&str| body.contains(&format!("a={word}\r\n"));
+    (*known.iter().find(has).unwrap_or(&"sendrecv")).to_owned()
+}
+
+/// The version in the `o=` line of a message of ours.
+fn version(scene: &Scene, peer: &str, what: &str, nth: usize) -> u64 {
+    let body = String::from_utf8_lossy(&scene.all(peer, what)[nth].message.body).into_owned();
+    let origin = body
+        .lines()
+        .find(|line| line.starts_with("o="))
+        .expect("o=");
+    origin
+        .split(' ')
+        .nth(2)
+        .expect("a version")
+        .parse()
+        .expect("a number")
+}
+
+/// What the media thread was told last of a leg.
+fn stream(scene: &Scene, of: Leg) -> Stream {
+    let told = |(_, command): &(_, Command)| match command {
+        Command::Update { leg, stream, .. } if *leg == of => Some(*stream),
+        _ => None,
+    };
+    scene
+        .commands
+        .iter()
+        .rev()
+        .find_map(told)
+        .expect("an Update")
+}
+
+/// The caller asks for a change; the agent is asked, and answers.
+fn caller_changes(scene: &mut Scene, cseq: u32, asked: &str, answered: &str) {
+    scene.caller_asks("INVITE", cseq, &offer(asked));
+    scene.reply(AGENT, "INVITE", 200, &answer(answered));
+    scene.caller_asks("ACK", cseq, "");
+}
+
+fn ends_well(mut scene: Scene) {
+    let end = if scene.byes() > 0 { None } else { Some(99) };
+    if let Some(cseq) = end {
+        scene.caller_asks("BYE", cseq, "");
+    }
+    scene.must_come_to_rest();
+    assert_eq!(scene.records.len(), 1);
+}
+
+#[test]
+fn a_hold_and_its_end_are_passed_on_and_answered() {
+    let mut scene = up();
+    caller_changes(&mut scene, 2, "sendonly", "recvonly");
+    assert_eq!(direction(&scene, AGENT, "INVITE"), "sendonly");
+    assert_eq!(direction(&scene, CALLER, "200 INVITE"), "recvonly");
+    assert_eq!(scene.times(AGENT, "ACK").len(), 2, "one a 200");
+    let (caller, agent) = (stream(&scene, Leg::Caller), stream(&scene, Leg::Agent));
+    assert_eq!((caller.to_peer, caller.from_peer), (false, true));
+    assert_eq!((agent.to_peer, agent.from_peer), (true, false));
+    caller_changes(&mut scene, 3, "sendrecv", "sendrecv");
+    assert_eq!(direction(&scene, CALLER, "200 INVITE"), "sendrecv");
+    assert!(stream(&scene, Leg::Agent).from_peer);
+    assert_eq!(scene.engine.live_calls(), 1);
+    ends_well(scene);
+}
+
+#[test]
+fn the_agent_may_ask_as_well() {
+    let mut scene = up();
+    scene.agent_asks("INVITE", 7, &answer("inactive"));
+    assert_eq!(scene.times(AGENT, "100 INVITE").len(), 1);
+    assert_eq!(direction(&scene, CALLER, "INVITE"), "inactive");
+    scene.reply(CALLER, "INVITE", 200, &offer("inactive"));
+    assert_eq!(direction(&scene, AGENT, "200 INVITE"), "inactive");
+    assert_eq!(scene.times(CALLER, "ACK").len(), 1);
+    scene.agent_asks("ACK", 7, "");
+    scene.run_for(Duration::from_secs(40));
+    assert_eq!(scene.times(AGENT, "200 INVITE").len(), 1, "not repeated");
+    ends_well(scene);
+}
+
+#[test]
+fn nobody_is_asked_anything_during_a_hold_and_a_whole_window_follows_it() {
+    let mut scene = up();
+    scene.run_for(Duration::from_secs(5));
+    caller_changes(&mut scene, 2, "sendonly", "recvonly");
+    scene.run_for(Duration::from_secs(300));
+    assert_eq!(scene.asked(), [""; 0]);
+    caller_changes(&mut scene, 3, "sendrecv", "sendrecv");
+    let resumed = scene.now;
+    scene.run_for(Duration::from_secs(4));
+    let first = scene.plays()[0];
+    assert_eq!(
+        first,
+        ("silent-connected", resumed + Duration::from_secs(3))
+    );
+    ends_well(scene);
+}
+
+#[test]
+fn a_call_that_begins_on_hold_is_treated_once_it_is_resumed() {
+    let mut scene = Scene::new();
+    scene.packets = [50, 50];
+    scene.invite(&offer("sendonly"));
+    scene.answer(0, &answer("recvonly"));
+    scene.ack();
+    scene.run_for(Duration::from_secs(60));
+    assert_eq!(scene.asked(), [""; 0]);
+    caller_changes(&mut scene, 2, "sendrecv", "sendrecv");
+    scene.run_for(Duration::from_secs(4));
+    assert_eq!(scene.asked(), ["silent-connected"]);
+    ends_well(scene);
+}
+
+/// A PBX does so: Asterisk's connected line. The caller's leg takes no INVITE before its first one has its ACK.
+#[test]
+fn a_re_invite_right_after_the_answer_waits_for_the_callers_ack() {
+    let mut scene = Scene::new();
+    scene.packets = [50, 50];
+    scene.invite(&offer("sendrecv"));
+    scene.answer(0, &answer("sendrecv"));
+    scene.agent_asks("INVITE", 1, &answer("sendonly"));
+    scene.run_for(Duration::from_millis(100));
+    assert_eq!(scene.times(CALLER, "INVITE"), []);
+    assert_eq!(scene.times(AGENT, "100 INVITE").len(), 1);
+    scene.ack();
+    assert_eq!(scene.times(CALLER, "INVITE"), [scene.now]);
+    scene.reply(CALLER, "INVITE", 200, &offer("recvonly"));
+    assert_eq!(direction(&scene, AGENT, "200 INVITE"), "recvonly");
+    scene.agent_asks("ACK", 1, "");
+    assert_eq!(scene.engine.live_calls(), 1);
+    ends_well(scene);
+}
+
+#[test]
+fn a_refusal_goes_back_and_leaves_the_session_as_it_was() {
+    for (theirs, ours) in [
+        (488, 488),
+        (491, 491),
+        (603, 603),
+        (407, 488),
+        (503, 500),
+        (302, 488),
+    ] {
+        let mut scene = up();
+        let before = stream(&scene, Leg::Caller);
+        scene.caller_asks("INVITE", 2, &offer("sendonly"));
+        scene.reply(AGENT, "INVITE", theirs, "");
+        assert_eq!(scene.times(CALLER, &format!("{ours} INVITE")).len(), 1);
+        assert_eq!(stream(&scene, Leg::Caller), before);
+        scene.caller_asks("ACK", 2, "");
+        scene.run_for(Duration::from_secs(1));
+        assert_eq!(scene.engine.live_calls(), 1);
+        // The next one is as good as the first.
+        caller_changes(&mut scene, 3, "sendonly", "recvonly");
+        assert_eq!(scene.times(CALLER, "200 INVITE").len(), 2);
+        ends_well(scene);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_change_is_refused_here() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, "no SDP");
+    scene.caller_asks("UPDATE", 3, &offer("sendrecv").replace("AVP 8", "AVP 18"));
+    assert_eq!(scene.times(CALLER, "400 INVITE").len(), 1);
+    assert_eq!(scene.times(CALLER, "488 UPDATE").len(), 1);
+    assert_eq!(
+        scene.times(AGENT, "INVITE").len(),
+        1,
+        "nothing was passed on"
+    );
+    scene.run_for(Duration::from_secs(1));
+    ends_well(scene);
+}
+
+#[test]
+fn glare_gets_491_and_a_second_one_from_the_same_end_500() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, &offer("sendonly"));
+    scene.agent_asks("INVITE", 1, &answer("sendonly"));
+    assert_eq!(scene.times(AGENT, "491 INVITE").len(), 1);
+    scene.caller_asks("INVITE", 3, &offer("inactive"));
+    let refusal = &scene.last(CALLER, "500 INVITE").message;
+    let wait: u32 = refusal
+        .headers
+        .first("Retry-After")
+        .expect("Retry-After")
+        .parse()
+        .expect("seconds");
+    assert!(wait <= 10);
+    scene.reply(AGENT, "INVITE", 491, "");
+    assert_eq!(scene.times(CALLER, "491 INVITE").len(), 1);
+    scene.run_for(Duration::from_secs(2));
+    assert_eq!(scene.engine.live_calls(), 1);
+    ends_well(scene);
+}
+
+#[test]
+fn a_leg_that_does_not_know_the_call_any_more_ends_it() {
+    for status in [408, 481] {
+        let mut scene = up();
+        scene.caller_asks("INVITE", 2, &offer("sendonly"));
+        scene.reply(AGENT, "INVITE", status, "");
+        assert_eq!(scene.times(CALLER, "487 INVITE").len(), 1);
+        assert_eq!(scene.times(CALLER, "BYE").len(), 1);
+        scene.must_come_to_rest();
+        assert_eq!(scene.records[0].ended_by, EndedBy::Unknown);
+    }
+}
+
+#[test]
+fn a_leg_that_never_answers_a_change_ends_the_call_after_64_t1() {
+    let mut scene = up();
+    scene.run_for(Duration::from_secs(1));
+    scene.speaks(Leg::Caller, Duration::from_secs(1));
+    let begin = scene.now;
+    scene.caller_asks("INVITE", 2, &offer("sendonly"));
+    scene.run_for(Duration::from_secs(40));
+    assert_eq!(scene.times(AGENT, "INVITE").len(), 1 + 7, "repeated");
+    assert_eq!(
+        scene.times(CALLER, "BYE"),
+        [begin + Duration::from_secs(32)]
+    );
+    scene.must_come_to_rest();
+}
+
+#[test]
+fn a_200_that_is_never_acknowledged_is_repeated_and_ends_the_call() {
+    let mut scene = up();
+    scene.speaks(Leg::Caller, Duration::from_secs(1));
+    scene.caller_asks("INVITE", 2, &offer("sendonly"));
+    scene.reply(AGENT, "INVITE", 200, &answer("recvonly"));
+    let begin = scene.now;
+    scene.run_for(Duration::from_secs(40));
+    assert_eq!(scene.times(CALLER, "200 INVITE").len(), 1 + 11);
+    assert_eq!(
+        scene.times(CALLER, "BYE"),
+        [begin + Duration::from_secs(32)]
+    );
+    assert_eq!(scene.times(AGENT, "BYE").len(), 1);
+    scene.must_come_to_rest();
+}
+
+#[test]
+fn a_repeated_200_gets_its_ack_again() {
+    let mut scene = up();
+    caller_changes(&mut scene, 2, "sendonly", "recvonly");
+    let before = scene.all(AGENT, "ACK").len();
+    let last = scene.last(AGENT, "ACK").bytes.clone();
+    scene.reply(AGENT, "INVITE", 200, &answer("recvonly"));
+    assert_eq!(scene.all(AGENT, "ACK").len(), before + 1);
+    assert_eq!(scene.last(AGENT, "ACK").bytes, last);
+    let cseq = |what| scene.last(AGENT, what).message.cseq().expect("CSeq").number;
+    assert_eq!(cseq("ACK"), cseq("INVITE"));
+    ends_well(scene);
+}
+
+#[test]
+fn the_end_of_the_call_ends_a_change_that_is_under_way() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, &offer("sendonly"));
+    scene.agent_asks("BYE", 1, "");
+    assert_eq!(scene.times(CALLER, "487 INVITE").len(), 1);
+    assert_eq!(scene.times(CALLER, "BYE").len(), 1);
+    // Its 200 crossed the BYE: it still wants an ACK.
+    let before = scene.all(AGENT, "ACK").len();
+    scene.reply(AGENT, "INVITE", 200, &answer("recvonly"));
+    assert_eq!(scene.all(AGENT, "ACK").len(), before + 1);
+    scene.must_come_to_rest();
+    assert_eq!(scene.records[0].ended_by, EndedBy::Agent);
+}
+
+#[test]
+fn a_cancelled_change_is_cancelled_at_the_other_end_too() {
+    for crossed in [false, true] {
+        let mut scene = up();
+        scene.caller_asks("INVITE", 2, &offer("sendonly"));
+        scene.reply(AGENT, "INVITE", 100, "");
+        scene.caller_asks("CANCEL", 2, "");
+        // The CANCEL has the branch of its INVITE in this scene only by method; it is found by its CSeq.
+        assert_eq!(scene.times(CALLER, "200 CANCEL").len(), 1);
+        assert_eq!(scene.times(AGENT, "CANCEL").len(), 1);
+        scene.reply(AGENT, "CANCEL", 200, "");
+        if crossed {
+            scene.reply(AGENT, "INVITE", 200, &answer("recvonly"));
+            assert_eq!(scene.times(CALLER, "200 INVITE").len(), 2);
+        } else {
+            scene.reply(AGENT, "INVITE", 487, "");
+            assert_eq!(scene.times(CALLER, "487 INVITE").len(), 1);
+        }
+        scene.caller_asks("ACK", 2, "");
+        scene.run_for(Duration::from_secs(1));
+        assert_eq!(scene.engine.live_calls(), 1);
+        ends_well(scene);
+    }
+}
+
+#[test]
+fn a_late_offer_is_made_by_the_other_end_and_answered_in_the_ack() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, "");
+    assert!(scene.last(AGENT, "INVITE").message.body.is_empty());
+    let acks = scene.all(AGENT, "ACK").len();
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    assert_eq!(
+        scene.all(AGENT, "ACK").len(),
+        acks,
+        "the answer is not known yet"
+    );
+    assert_eq!(direction(&scene, CALLER, "200 INVITE"), "sendrecv");
+    // The agent cannot wait.
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks);
+    scene.caller_asks("ACK", 2, &offer("sendonly"));
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks + 1);
+    assert_eq!(direction(&scene, AGENT, "ACK"), "sendonly");
+    let agent = stream(&scene, Leg::Agent);
+    assert_eq!((agent.to_peer, agent.from_peer), (true, false));
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks + 2);
+    ends_well(scene);
+}
+
+#[test]
+fn a_late_offer_that_is_not_answered_leaves_the_session_as_it_was() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, "");
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    scene.caller_asks("ACK", 2, "");
+    assert_eq!(direction(&scene, AGENT, "ACK"), "sendrecv");
+    assert!(!scene.last(AGENT, "ACK").message.body.is_empty());
+    assert_eq!(scene.engine.live_calls(), 1);
+    ends_well(scene);
+}
+
+#[test]
+fn a_late_offer_whose_ack_never_comes_is_acknowledged_before_the_bye() {
+    let mut scene = up();
+    scene.speaks(Leg::Caller, Duration::from_secs(1));
+    scene.caller_asks("INVITE", 2, "");
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    let acks = scene.all(AGENT, "ACK").len();
+    scene.run_for(Duration::from_secs(40));
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks + 1);
+    assert_eq!(scene.times(AGENT, "BYE").len(), 1);
+    scene.must_come_to_rest();
+}
+
+#[test]
+fn a_refresh_is_answered_here_with_what_was_said_before() {
+    let mut scene = up();
+    let first = scene.last(CALLER, "200 INVITE").message.body.clone();
+    scene.caller_asks("INVITE", 2, &offer("sendrecv"));
+    assert_eq!(scene.last(CALLER, "200 INVITE").message.body, first);
+    scene.caller_asks("ACK", 2, "");
+    scene.caller_asks("UPDATE", 3, "");
+    assert_eq!(scene.times(CALLER, "200 UPDATE").len(), 1);
+    assert_eq!(
+        scene.times(AGENT, "INVITE").len(),
+        1,
+        "nothing was passed on"
+    );
+    ends_well(scene);
+}
+
+#[test]
+fn an_update_is_passed_on_and_needs_no_ack() {
+    let mut scene = up();
+    scene.caller_asks("UPDATE", 2, &offer("sendonly"));
+    assert_eq!(direction(&scene, AGENT, "INVITE"), "sendonly");
+    scene.reply(AGENT, "INVITE", 200, &answer("recvonly"));
+    assert_eq!(direction(&scene, CALLER, "200 UPDATE"), "recvonly");
+    scene.run_for(Duration::from_secs(40));
+    assert_eq!(scene.times(CALLER, "200 UPDATE").len(), 1);
+    ends_well(scene);
+}
+
+#[test]
+fn a_change_before_the_answer_may_come_again_later() {
+    let mut scene = Scene::new();
+    scene.invite(&offer("sendrecv"));
+    let mut ringing = scene.ok_of(0, "");
+    ringing.start = ringing.reply(180, None).start;
+    scene.receive(AGENT, &ringing);
+    let to = scene
+        .last(CALLER, "180 INVITE")
+        .message
+        .headers
+        .first("To")
+        .expect("To")
+        .to_owned();
+    scene.caller_asks_to(&to, "UPDATE", 2, &offer("sendonly"));
+    assert_eq!(scene.times(CALLER, "500 UPDATE").len(), 1);
+    scene.caller_asks_to(&to, "UPDATE", 3, "");
+    assert_eq!(scene.times(CALLER, "200 UPDATE").len(), 1);
+}
+
+#[test]
+fn versions_count_only_descriptions_that_differ() {
+    let mut scene = up();
+    caller_changes(&mut scene, 2, "sendonly", "recvonly");
+    caller_changes(&mut scene, 3, "sendrecv", "sendrecv");
+    let at_agent = [0, 1, 2].map(|nth| version(&scene, AGENT, "INVITE", nth));
+    assert_eq!(at_agent, [0, 1, 2].map(|more| at_agent[0] + more));
+    let at_caller = [0, 1, 2].map(|nth| version(&scene, CALLER, "200 INVITE", nth));
+    assert_eq!(at_caller, [0, 1, 2].map(|more| at_caller[0] + more));
+    scene.caller_asks("INVITE", 4, &offer("sendrecv"));
+    assert_eq!(version(&scene, CALLER, "200 INVITE", 3), at_caller[2]);
+    scene.caller_asks("ACK", 4, "");
+    ends_well(scene);
+}
+
+#[test]
+fn requests_follow_a_contact_that_moves() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, &offer("sendonly"));
+    let mut ok = scene.last(AGENT, "INVITE").message.reply(200, None);
+    ok.headers.push("Contact", "<sip:desk@192.0.2.55:5070>");
+    ok.headers.push("Content-Type", "application/sdp");
+    ok.body = answer("recvonly").into_bytes();
+    scene.receive(AGENT, &ok);
+    assert_eq!(scene.times("192.0.2.55:5070", "ACK").len(), 1);
+    scene.caller_asks("ACK", 2, "");
+    scene.caller_asks("BYE", 3, "");
+    assert_eq!(scene.times("192.0.2.55:5070", "BYE").len(), 1);
+}
