@@ -67,6 +67,7 @@ impl Call {
         }
         self.end_script(desk, by);
         self.end_change(desk, now);
+        self.end_passing(desk, now);
         self.caller.hang_up(desk, now);
         for attempt in &mut self.attempts {
             attempt.hang_up(desk, now);

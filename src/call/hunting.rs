@@ -75,6 +75,7 @@ impl Call {
             audio,
             change: None,
             acks: Vec::new(),
+            passing: Vec::new(),
             phase: Phase::Hunting,
             ledger,
             max_forwards: max_forwards.saturating_sub(1),
@@ -153,6 +154,10 @@ impl Call {
         response: &Message,
     ) {
         let Some(index) = self.attempt_of(tx) else {
+            if self.is_passing(response) {
+                let status = response.status().unwrap_or(500);
+                return self.on_passed_answer(desk, now, tx, status);
+            }
             self.on_change_response(desk, now, tx, response);
             if response.status().is_some_and(|status| status >= 200) {
                 self.on_request_ended(tx);

@@ -12,6 +12,7 @@
 //! | [`hunting`] | until somebody answers |
 //! | [`talking`] | from the answer on: requests inside the legs, listening, the script |
 //! | `change` | re-INVITE and UPDATE, passed from one leg to the other |
+//! | `pass` | INFO, answered by the other leg |
 //! | [`ending`] | who hung up, the record |
 //! | [`ledger`] | the times that the record and the figures are made of |
 //! | [`anchor`] | the media thread's side of it: relay, ears, prompts |
@@ -26,6 +27,7 @@ pub mod doors;
 pub mod ending;
 pub mod hunting;
 pub mod ledger;
+mod pass;
 pub mod ports;
 pub mod prompts;
 pub mod talking;
@@ -44,6 +46,7 @@ use desk::{CallTimer, Desk};
 use doors::Fact;
 use ending::Ended;
 use ledger::Ledger;
+use pass::Passing;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talking::Talk;
@@ -63,6 +66,8 @@ pub struct Call {
     change: Option<Change>,
     /// The ACKs of our re-INVITEs, for repeated 2xx.
     acks: Vec<(TxId, Datagram)>,
+    /// Requests of one leg that the other is to answer.
+    passing: Vec<Passing>,
     phase: Phase,
     ledger: Ledger,
     /// Hops that the INVITE may still make, ours already taken off (RFC 3261 §8.1.1.6).
@@ -174,6 +179,7 @@ impl Call {
         if self.on_change_no_response(desk, now, tx) {
             return;
         }
+        self.on_passed_answer(desk, now, tx, 408);
         self.on_request_ended(tx);
         if let Some(index) = self.attempt_of(tx)
             && self.attempts[index].on_no_response()

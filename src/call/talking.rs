@@ -129,15 +129,17 @@ impl Call {
             Ok(()) => match request.method() {
                 Some(Method::Bye) => 200,
                 Some(Method::Options) => 200,
-                Some(Method::Invite | Method::Update) => {
-                    let request = request.clone();
+                Some(method @ (Method::Invite | Method::Update | Method::Info)) => {
                     let asked = Asked {
                         leg,
                         tx,
                         path,
-                        request,
+                        request: request.clone(),
                     };
-                    return self.on_change_request(desk, now, asked);
+                    return match method {
+                        Method::Info => self.on_info(desk, now, asked),
+                        _ => self.on_change_request(desk, now, asked),
+                    };
                 }
                 Some(Method::Other(_)) => 501,
                 _ => 405,

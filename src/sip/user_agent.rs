@@ -17,7 +17,7 @@ pub const PRODUCT: &str = concat!("qingjiang/", env!("CARGO_PKG_VERSION"));
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 
 /// What the back-to-back user agent does.
-pub const ALLOW_B2BUA: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+pub const ALLOW_B2BUA: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 
 /// What a user agent says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -455,3 +455,45 @@ fn requests_follow_a_contact_that_moves() {
     scene.caller_asks("BYE", 3, "");
     assert_eq!(scene.times("192.0.2.55:5070", "BYE").len(), 1);
 }
+
+#[test]
+fn an_info_is_answered_by_the_other_end() {
+    for (theirs, ours) in [(200, 200), (469, 469), (401, 500)] {
+        let mut scene = up();
+        scene.caller_asks("INFO", 2, "Signal=5\r\nDuration=160\r\n");
+        let info = &scene.last(AGENT, "INFO").message;
+        assert_eq!(info.body, b"Signal=5\r\nDuration=160\r\n");
+        assert_eq!(info.headers.first("Content-Type"), Some("application/sdp"));
+        scene.reply(AGENT, "INFO", theirs, "");
+        assert_eq!(scene.times(CALLER, &format!("{ours} INFO")).len(), 1);
+        assert_eq!(scene.engine.live_calls(), 1);
+        ends_well(scene);
+    }
+}
+
+#[test]
+fn infos_that_nobody_answers_end_with_the_call_or_in_time_and_are_few() {
+    let mut scene = up();
+    scene.speaks(Leg::Caller, Duration::from_secs(1));
+    for cseq in 2..12 {
+        scene.caller_asks("INFO", cseq, "x");
+    }
+    assert_eq!(scene.times(CALLER, "500 INFO").len(), 2, "eight wait");
+    scene.run_for(Duration::from_secs(33));
+    assert_eq!(scene.times(CALLER, "408 INFO").len(), 8);
+    assert_eq!(scene.engine.live_calls(), 1);
+    scene.caller_asks("INFO", 20, "x");
+    scene.caller_asks("BYE", 21, "");
+    assert_eq!(scene.times(CALLER, "487 INFO").len(), 1);
+    scene.must_come_to_rest();
+}
+
+#[test]
+fn an_info_that_finds_no_call_at_the_other_end_ends_it() {
+    let mut scene = up();
+    scene.caller_asks("INFO", 2, "x");
+    scene.reply(AGENT, "INFO", 481, "");
+    assert_eq!(scene.times(CALLER, "BYE").len(), 1);
+    scene.must_come_to_rest();
+    assert_eq!(scene.records[0].ended_by, EndedBy::Agent);
+}
