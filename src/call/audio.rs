@@ -19,12 +19,25 @@ pub struct CallAudio {
     call: CallKey,
     /// Caller's and agent's ports.
     pub ports: [PortPair; 2],
-    /// The caller's first offer, which every target gets.
+    /// The caller's first offer, which every target gets; ours where the caller wants one (a late offer).
     pub offer: AudioOffer,
+    /// Whether the caller's own words come with its ACK.
+    late: Late,
     sides: [Side; 2],
     /// What the caller was told first: an answer, once given, stays (RFC 3264 §4).
     told: Option<Vec<u8>>,
     closed: bool,
+}
+
+/// Whether the caller's INVITE came without an offer (RFC 3264 §4, RFC 3261 §13.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Late {
+    /// It had one.
+    No,
+    /// Ours goes out with the 200.
+    Owed,
+    /// This one went out; its answer comes with the ACK.
+    Offered(Box<AudioOffer>),
 }
 
 /// What was said on one leg.
@@ -55,13 +68,19 @@ impl Side {
 }
 
 impl CallAudio {
-    /// Opens the media session on the leased ports; the caller's offer is known from the first.
+    /// Opens the media session on the leased ports; the caller's offer is known from the first, unless it is
+    /// late (`None`).
     pub fn open(
         desk: &mut Desk,
         call: CallKey,
         ports: [PortPair; 2],
-        offer: AudioOffer,
+        offer: Option<AudioOffer>,
     ) -> CallAudio {
+        let late = match offer {
+            Some(_) => Late::No,
+            None => Late::Owed,
+        };
+        let offer = offer.unwrap_or_else(|| AudioOffer::ours(vec![Codec::Pcma, Codec::Pcmu]));
         let origin = [desk.rtp_origin(), desk.rtp_origin()];
         let numbers = [ports[0].rtp, ports[1].rtp];
         desk.tell_media(
@@ -78,6 +97,7 @@ impl CallAudio {
             call,
             ports,
             offer: offer.clone(),
+            late,
             sides: sessions.map(Side::new),
             told: None,
             closed: false,
@@ -156,9 +176,47 @@ impl CallAudio {
         if let Some(told) = &self.told {
             return told.clone();
         }
-        let body = self.answer_to(desk, Leg::Caller, &offer, answer);
+        let body = match self.late {
+            Late::No => self.answer_to(desk, Leg::Caller, &offer, answer),
+            Late::Owed | Late::Offered(_) => self.offer_late(desk, answer),
+        };
         self.told = Some(body.clone());
         body
+    }
+
+    /// The offer that the caller wanted: what the target has agreed to.
+    fn offer_late(&mut self, desk: &mut Desk, answer: &AudioAnswer) -> Vec<u8> {
+        let offer = AudioOffer {
+            event: answer.event,
+            direction: answer.direction,
+            ptime: answer.ptime,
+            ..AudioOffer::ours(vec![answer.codec])
+        };
+        let body = self.offer_to(desk, Leg::Caller, &offer);
+        self.late = Late::Offered(Box::new(offer));
+        body
+    }
+
+    /// Whether the caller may be told of audio before the answer: an offer of ours may not go into a response
+    /// that can be lost (RFC 3261 §13.2.1).
+    pub fn may_be_early(&self) -> bool {
+        self.late == Late::No
+    }
+
+    /// What our offer to the caller was, if its answer is owed.
+    pub fn late_offer(&self) -> Option<&AudioOffer> {
+        match &self.late {
+            Late::Offered(offer) => Some(offer),
+            Late::No | Late::Owed => None,
+        }
+    }
+
+    /// The caller's answer came with its ACK.
+    pub fn on_late_answer(&mut self, desk: &mut Desk, answer: &AudioAnswer) {
+        if let Late::Offered(offer) = std::mem::replace(&mut self.late, Late::No) {
+            self.sides[Leg::Caller.index()].theirs = None;
+            self.update(desk, Leg::Caller, answering(answer, &offer));
+        }
     }
 
     /// Our answer to a leg's offer, by what the other leg answered; from now on its stream is as agreed.

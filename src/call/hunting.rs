@@ -32,8 +32,8 @@ pub struct Admitted {
     pub trunk: String,
     /// The hotline, as it is now: the call keeps to it.
     pub hotline: Arc<Hotline>,
-    /// The caller's offer.
-    pub offer: AudioOffer,
+    /// The caller's offer; `None` where it wants ours (RFC 3261 §13.2.1).
+    pub offer: Option<AudioOffer>,
     /// The caller's Max-Forwards.
     pub max_forwards: u8,
 }
@@ -186,7 +186,10 @@ impl Call {
             attempt.rang_at = Some(now);
         }
         let answer = self.answer_in(desk, response);
-        let sdp = answer.map(|answer| self.audio.on_answer(desk, &answer));
+        let early = self.audio.may_be_early();
+        let sdp = answer
+            .map(|answer| self.audio.on_answer(desk, &answer))
+            .filter(|_| early);
         if (180..=189).contains(&status) {
             self.ledger.on_first_ring(desk, now);
             self.caller.ring(desk, now, status, sdp.as_deref());

@@ -14,6 +14,7 @@ use crate::hotline::finding::{Cause, FindingKind};
 use crate::hotline::record::EndedBy;
 use crate::hotline::treat::{PromptHow, SilentCaller, Step};
 use crate::sip::dialog::{DialogKey, answer};
+use crate::sip::offer_answer;
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method};
 use serde::{Deserialize, Serialize};
@@ -202,6 +203,7 @@ impl Call {
     pub fn on_ack(&mut self, desk: &mut Desk, now: Instant, leg: Leg, ack: &Message) {
         if leg == Leg::Caller && self.caller.is_acknowledged_by(ack) {
             self.caller.on_ack(desk, now);
+            self.on_answer_in_ack(desk, now, ack);
             // What the agent asked for meanwhile may be passed on now.
             self.pass_change(desk, now);
             return;
@@ -211,6 +213,22 @@ impl Call {
             .is_some_and(|dialog| dialog.is_from_peer(ack));
         if is_from_peer {
             self.on_change_ack(desk, now, leg, ack);
+        }
+    }
+
+    /// The ACK of an INVITE without an offer has the answer to ours; without a usable one there is no audio and
+    /// no call (RFC 3261 §13.2.2.4).
+    fn on_answer_in_ack(&mut self, desk: &mut Desk, now: Instant, ack: &Message) {
+        let Some(offer) = self.audio.late_offer() else {
+            return;
+        };
+        let answer = offer_answer::read_answer(&ack.body, offer).ok();
+        match answer.filter(|answer| self.audio.can_reach(desk, answer)) {
+            Some(answer) => {
+                self.audio.on_late_answer(desk, &answer);
+                self.on_direction(desk, now);
+            }
+            None => self.hang_up(desk, now, EndedBy::Qingjiang),
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) fn check(
     config: &Config,
     media_address: IpAddr,
     invite: &Message,
-) -> Result<(Arc<Hotline>, AudioOffer, u8), Refused> {
+) -> Result<(Arc<Hotline>, Option<AudioOffer>, u8), Refused> {
     check_general(invite)?;
     let bad = |_| Refused::new(400, Refusal::BadRequest);
     let max_forwards = invite.max_forwards().map_err(bad)?.unwrap_or(70);
@@ -78,16 +78,16 @@ pub(super) fn check(
     let number = uri.number().unwrap_or_default();
     let hotline =
         route::hotline_of(config, &number).ok_or(Refused::new(404, Refusal::UnknownNumber))?;
-    // An INVITE without an offer wants ours in the 200 (RFC 3264 §4): not yet.
+    // An INVITE without an offer wants ours in the 200 (RFC 3261 §13.2.1).
     if invite.body.is_empty() {
-        return Err(Refused::new(488, Refusal::Media));
+        return Ok((Arc::clone(hotline), None, max_forwards));
     }
     let offer = offer_answer::offer(&invite.body)
         .map_err(|fault| Refused::new(fault.status(), Refusal::Media))?;
     if !offer.reachable_from(media_address) {
         return Err(Refused::new(488, Refusal::Media));
     }
-    Ok((Arc::clone(hotline), offer, max_forwards))
+    Ok((Arc::clone(hotline), Some(offer), max_forwards))
 }
 
 /// A body must be SDP (415), and SDP must be welcome in return (406).

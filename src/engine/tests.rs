@@ -136,7 +136,7 @@ fn a_trunk_and_a_target_are_answered_by_the_method() {
     );
     assert_eq!(
         ask(&mut engine, "192.0.2.9", "INVITE", 22),
-        [488],
-        "no offer yet"
+        [503],
+        "no media thread has bound a port"
     );
 }

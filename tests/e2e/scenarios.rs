@@ -106,6 +106,7 @@ scenarios! {
     hold_c0: ANSWERED,
     hold_inactive: ANSWERED,
     hold_resume: ANSWERED,
+    late_offer: Row { media: audio_works, ..ANSWERED },
     late_offer_reinvite: ANSWERED,
     max_forwards_0: ALONE,
     max_forwards_dec: ANSWERED,

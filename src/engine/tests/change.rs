@@ -497,3 +497,60 @@ fn an_info_that_finds_no_call_at_the_other_end_ends_it() {
     scene.must_come_to_rest();
     assert_eq!(scene.records[0].ended_by, EndedBy::Agent);
 }
+
+/// A call whose INVITE came without an offer, answered by the agent.
+fn late(answer: &str) -> Scene {
+    let mut scene = Scene::new();
+    scene.packets = [50, 50];
+    scene.invite("");
+    scene.answer(0, answer);
+    scene
+}
+
+#[test]
+fn an_invite_without_an_offer_gets_ours_in_the_200_and_its_ack_has_the_answer() {
+    let mut scene = late(&answer("sendrecv"));
+    let to_agent = String::from_utf8_lossy(&scene.last(AGENT, "INVITE").message.body).into_owned();
+    assert!(to_agent.contains("RTP/AVP 8 0 101"), "{to_agent}");
+    let ok = String::from_utf8_lossy(&scene.last(CALLER, "200 INVITE").message.body).into_owned();
+    assert!(ok.contains("RTP/AVP 8\r\n"), "what the agent took: {ok}");
+    scene.caller_asks("ACK", 1, &offer("sendonly"));
+    let caller = stream(&scene, Leg::Caller);
+    assert_eq!(
+        caller.remote,
+        Some("192.0.2.9:40000".parse().expect("an address"))
+    );
+    assert_eq!((caller.to_peer, caller.from_peer), (false, true));
+    scene.run_for(Duration::from_secs(60));
+    assert_eq!(scene.asked(), [""; 0], "held by the answer");
+    caller_changes(&mut scene, 2, "sendrecv", "sendrecv");
+    scene.run_for(Duration::from_secs(4));
+    assert_eq!(scene.asked(), ["silent-connected"]);
+    ends_well(scene);
+}
+
+#[test]
+fn a_late_answer_that_is_missing_or_of_no_use_ends_the_call() {
+    for body in ["", "no SDP", &offer("sendrecv").replace("40000", "0")] {
+        let mut scene = late(&answer("sendrecv"));
+        scene.caller_asks("ACK", 1, body);
+        assert_eq!(scene.times(CALLER, "BYE").len(), 1);
+        assert_eq!(scene.times(AGENT, "BYE").len(), 1);
+        scene.must_come_to_rest();
+        assert_eq!(scene.records[0].ended_by, EndedBy::Qingjiang);
+    }
+}
+
+#[test]
+fn no_offer_of_ours_goes_into_ringing_that_can_be_lost() {
+    let mut scene = Scene::new();
+    scene.invite("");
+    let mut early = scene.ok_of(0, &answer("sendrecv"));
+    early.start = early.reply(183, None).start;
+    scene.receive(AGENT, &early);
+    assert!(scene.last(CALLER, "183 INVITE").message.body.is_empty());
+    let mut ok = scene.ok_of(0, "");
+    ok.headers.remove("Content-Type");
+    scene.receive(AGENT, &ok);
+    assert!(!scene.last(CALLER, "200 INVITE").message.body.is_empty());
+}
