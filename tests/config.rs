@@ -124,6 +124,7 @@ fn what_the_reference_calls_a_default_is_one() {
     assert_eq!(full.media.threads, 2);
     assert!(full.web.listen.take().is_some() && full.prompts.path.take().is_some());
     full.media.threads = short.media.threads;
+    assert_eq!(full.trunks[0].country_code.take().as_deref(), Some("86"));
     assert_eq!(full, short);
 }
 

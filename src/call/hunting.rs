@@ -28,6 +28,8 @@ pub struct Admitted {
     pub tx: TxId,
     /// Where it came from.
     pub path: Path,
+    /// The caller's number, if it has one.
+    pub caller: Option<String>,
     /// The trunk's name.
     pub trunk: String,
     /// The hotline, as it is now: the call keeps to it.
@@ -54,12 +56,12 @@ impl Call {
             invite,
             tx,
             path,
+            caller: number,
             trunk,
             hotline,
             offer,
             max_forwards,
         } = admitted;
-        let number = caller_number(&invite);
         let caller = CallerLeg::new(desk, key, invite, tx, path)?;
         desk.own(key, tx);
         let id = desk.random.token();
@@ -259,14 +261,4 @@ impl Call {
             self.try_target(desk, now, next);
         }
     }
-}
-
-/// The caller's number: the user part of From (a tel: URI's number); `None` where it has none.
-fn caller_number(invite: &Message) -> Option<String> {
-    invite
-        .from()
-        .ok()?
-        .uri
-        .number()
-        .filter(|number| !number.is_empty())
 }

@@ -133,6 +133,8 @@ pub struct Trunk {
     pub name: String,
     /// Networks that it calls from.
     pub from: Vec<Network>,
+    /// The country code of national numbers (`86`); where there is one, numbers are compared and kept in E.164 form.
+    pub country_code: Option<String>,
 }
 
 /// An address range: `10.1.0.0/16`, `2001:db8::/32`, or a single address.

@@ -3,7 +3,7 @@
 use super::file::{At, Table, Value};
 use super::profiles::{DEFAULT, Profiles};
 use super::target::{Host, place};
-use super::values::{name, network, number};
+use super::values::{country_code, name, network, number};
 use super::{AnswerMeans, Hotline, Network, Target, Trunk, VOICES, World};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -75,13 +75,16 @@ impl Routes {
         let name = named(table);
         let what = "a list of networks such as [\"192.0.2.0/24\"]";
         let from = table.list("from", what, NETWORKS_MAX, network);
-        table.finish(&["auth", "listen", "media_address", "country_code"]);
+        let code = table.value("country_code");
+        let code = code.and_then(|value| value.read("be a country code in quotes", country_code));
+        table.finish(&["auth", "listen", "media_address"]);
         let networks = from.iter().map(|network| network.it).collect();
         self.trunk_names.extend(name.clone());
         self.networks.extend(from);
         Some(Trunk {
             name: name?.it,
             from: networks,
+            country_code: code,
         })
     }
 

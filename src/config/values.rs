@@ -63,6 +63,15 @@ pub(super) fn number(text: &str) -> Result<String, String> {
     Err("must be the user part of a SIP URI, such as \"4006000121\" or \"hotline\", or \"*\" for all".into())
 }
 
+/// A country code of E.164: one to three digits, the first no zero.
+pub(super) fn country_code(text: &str) -> Result<String, String> {
+    let fits = (1..=3).contains(&text.len()) && !text.starts_with('0');
+    match fits && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("must be a country code in quotes, such as \"86\"".into()),
+    }
+}
+
 /// `udp:ADDRESS:PORT`.
 pub(super) fn listener(text: &str) -> Result<SocketAddr, String> {
     const MUST: &str =

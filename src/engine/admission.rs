@@ -3,7 +3,7 @@
 //! Pure checks in the order of RFC 3261 §8.2: extensions, content, then the hotline. Who may call at all was
 //! checked before. Source: RFC 3261 §8.2.2 to §8.2.3, §16.3 (Max-Forwards), RFC 3264; contract, "Refusals".
 
-use crate::config::{Config, Hotline};
+use crate::config::{Config, Hotline, Trunk};
 use crate::hotline::figures::Refusal;
 use crate::hotline::route;
 use crate::sip::offer_answer::{self, AudioOffer};
@@ -62,6 +62,7 @@ pub(super) fn check_general(request: &Message) -> Result<(), Refused> {
 /// Everything that is asked of an INVITE. Gives the hotline, the offer, and the caller's Max-Forwards.
 pub(super) fn check(
     config: &Config,
+    trunk: &Trunk,
     media_address: IpAddr,
     invite: &Message,
 ) -> Result<(Arc<Hotline>, Option<AudioOffer>, u8), Refused> {
@@ -76,8 +77,8 @@ pub(super) fn check(
         return Err(Refused::new(400, Refusal::BadRequest));
     };
     let number = uri.number().unwrap_or_default();
-    let hotline =
-        route::hotline_of(config, &number).ok_or(Refused::new(404, Refusal::UnknownNumber))?;
+    let hotline = route::hotline_of(config, trunk, &number)
+        .ok_or(Refused::new(404, Refusal::UnknownNumber))?;
     // An INVITE without an offer wants ours in the 200 (RFC 3261 §13.2.1).
     if invite.body.is_empty() {
         return Ok((Arc::clone(hotline), None, max_forwards));

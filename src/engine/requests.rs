@@ -12,8 +12,9 @@ use crate::call::desk::ALLOW;
 use crate::call::ending::Ended;
 use crate::call::hunting::Admitted;
 use crate::call::ledger::Ledger;
-use crate::config::Hotline;
+use crate::config::{Hotline, Trunk};
 use crate::hotline::figures::Refusal;
+use crate::hotline::number::canonical;
 use crate::hotline::record::EndedBy;
 use crate::hotline::route;
 use crate::sip::dialog::{DialogKey, answer_with};
@@ -57,7 +58,7 @@ impl Engine {
     /// A request outside of any dialog, from a trunk or a target.
     fn on_new_request(&mut self, now: Instant, tx: TxId, path: Path, request: Message) {
         let trunk = route::trunk_of(&self.desk.config, path.remote.ip());
-        let trunk = trunk.map(|trunk| trunk.name.clone());
+        let trunk = trunk.cloned();
         match request.method() {
             Some(Method::Invite) => match trunk {
                 Some(trunk) => self.on_invite(now, tx, path, trunk, request),
@@ -93,9 +94,9 @@ impl Engine {
         }
     }
 
-    fn on_invite(&mut self, now: Instant, tx: TxId, path: Path, trunk: String, invite: Message) {
+    fn on_invite(&mut self, now: Instant, tx: TxId, path: Path, trunk: Trunk, invite: Message) {
         let (hotline, offer, max_forwards) =
-            match admission::check(&self.desk.config, self.desk.media_address, &invite) {
+            match admission::check(&self.desk.config, &trunk, self.desk.media_address, &invite) {
                 Ok(admitted) => admitted,
                 Err(refused) => return self.refuse(now, tx, &invite, &refused),
             };
@@ -111,7 +112,8 @@ impl Engine {
             invite: invite.clone(),
             tx,
             path,
-            trunk,
+            caller: caller_number(&invite, &trunk),
+            trunk: trunk.name,
             hotline,
             offer,
             max_forwards,
@@ -152,14 +154,14 @@ impl Engine {
         now: Instant,
         tx: TxId,
         invite: &Message,
-        (trunk, hotline): (&str, Arc<Hotline>),
+        (trunk, hotline): (&Trunk, Arc<Hotline>),
         reason: Refusal,
     ) {
         self.desk.figures.refused(reason);
         let retry_after = RETRY_AFTER_SECONDS.to_string();
         self.reply(now, tx, invite, 503, &[("Retry-After", &retry_after)]);
-        let number = invite.from().ok().and_then(|from| from.uri.number());
-        let mut ledger = Ledger::new(&self.desk, now, trunk, hotline, number);
+        let number = caller_number(invite, trunk);
+        let mut ledger = Ledger::new(&self.desk, now, &trunk.name, hotline, number);
         ledger.on_offered(&mut self.desk);
         // Where the records' own queue is full, one more would be what it is full of.
         if !self.pressed {
@@ -200,5 +202,15 @@ impl Engine {
     ) {
         let response = answer_with(request, status, &self.desk.random.token(), headers);
         self.desk.respond(now, tx, response);
+    }
+}
+
+/// The caller's number: the user part of From (a tel: URI's number), in the trunk's form; `None` where it has none.
+fn caller_number(invite: &Message, trunk: &Trunk) -> Option<String> {
+    let number = invite.from().ok()?.uri.number()?;
+    match &trunk.country_code {
+        _ if number.is_empty() => None,
+        Some(code) => Some(canonical(&number, code)),
+        None => Some(number),
     }
 }

@@ -140,3 +140,30 @@ fn a_trunk_and_a_target_are_answered_by_the_method() {
         "no media thread has bound a port"
     );
 }
+
+#[test]
+fn a_trunk_with_a_country_code_may_write_a_number_in_any_form() {
+    let trunk = "[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n";
+    let with = |code: &str| {
+        let text = format!(
+            "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\n[media]\naddress = \"192.0.2.1\"\n\
+             ports = \"20000-20099\"\n{trunk}{code}\n[[hotline]]\nname = \"weather\"\n\
+             numbers = [\"4006000121\"]\ntargets = [\"sip:1000@192.0.2.5\"]\n"
+        );
+        crate::config::read(&text, "test.toml", &Nowhere).expect("a good configuration")
+    };
+    let (without, with) = (with(""), with("country_code = \"86\""));
+    let found = |config: &crate::config::Config, number| {
+        route::hotline_of(config, &config.trunks[0], number).is_some()
+    };
+    for number in [
+        "4006000121",
+        "+864006000121",
+        "00864006000121",
+        "04006000121",
+    ] {
+        assert!(found(&with, number), "{number}");
+        assert_eq!(found(&without, number), number == "4006000121");
+    }
+    assert!(!found(&with, "4006000122"));
+}

@@ -6,6 +6,7 @@
 pub mod figures;
 pub mod finding;
 pub mod hunt;
+pub mod number;
 pub mod record;
 pub mod route;
 pub mod treat;

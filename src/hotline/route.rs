@@ -2,6 +2,7 @@
 //!
 //! Source: contract, "Configuration" (`[[trunk]] from`, `[[hotline]] numbers`) and "Refusals".
 
+use super::number::is_same;
 use crate::config::{Config, Hotline, Trunk};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,13 +17,22 @@ pub fn trunk_of(config: &Config, caller: IpAddr) -> Option<&Trunk> {
 }
 
 /// The hotline with this number (user part of the Request-URI, unescaped); one that names it
-/// goes before one that takes all (`"*"`). `None`: 404.
-pub fn hotline_of<'a>(config: &'a Config, number: &str) -> Option<&'a Arc<Hotline>> {
+/// goes before one that takes all (`"*"`), and one that names it in the same form before one that names it in
+/// another. `None`: 404.
+pub fn hotline_of<'a>(config: &'a Config, trunk: &Trunk, number: &str) -> Option<&'a Arc<Hotline>> {
     let having = |wanted: &str| {
         let named = |hotline: &&Arc<Hotline>| hotline.numbers.iter().any(|n| n == wanted);
         config.hotlines.iter().find(named)
     };
-    having(number).or_else(|| having("*"))
+    let same = || {
+        let code = trunk.country_code.as_deref()?;
+        let named = |hotline: &&Arc<Hotline>| {
+            let numbers = hotline.numbers.iter();
+            numbers.into_iter().any(|n| is_same(n, number, code))
+        };
+        config.hotlines.iter().find(named)
+    };
+    having(number).or_else(same).or_else(|| having("*"))
 }
 
 /// Whether this address is one of the targets': a PBX may check us with OPTIONS.

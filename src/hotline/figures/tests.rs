@@ -41,6 +41,7 @@ fn trunk(name: &str) -> Trunk {
     Trunk {
         name: name.into(),
         from: Vec::new(),
+        country_code: None,
     }
 }
 
