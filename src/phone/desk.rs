@@ -8,7 +8,7 @@ use crate::base::timers::Timers;
 use crate::sip::dialog::DialogKey;
 use crate::sip::offer_answer::LocalMedia;
 use crate::sip::transaction::{Path, Transactions, TxId};
-use crate::sip::user_agent::{UserAgent, signed};
+use crate::sip::user_agent::{Advertised, UserAgent, signed};
 use crate::sip::wire::Message;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -96,7 +96,7 @@ impl Desk {
         UserAgent {
             transactions: &mut self.transactions,
             random: &mut self.settings.random,
-            address: self.settings.sip,
+            address: Advertised::udp(self.settings.sip),
         }
     }
 
