@@ -6,6 +6,7 @@
 mod machine;
 
 use machine::Machine;
+use qingjiang::base::transport::Transport;
 use qingjiang::config::{Config, Problems, PromptTo, known_keys, read};
 use std::collections::BTreeSet;
 use std::fs;
@@ -123,6 +124,8 @@ fn what_the_reference_calls_a_default_is_one() {
     );
     assert_eq!(full.media.threads, 2);
     assert!(full.web.listen.take().is_some() && full.prompts.path.take().is_some());
+    let tls = full.sip.tls.take().expect("[sip.tls]");
+    assert!(tls.ca.is_some() && !tls.verify_client);
     full.media.threads = short.media.threads;
     assert_eq!(full.trunks[0].country_code.take().as_deref(), Some("86"));
     assert_eq!(full, short);
@@ -277,15 +280,10 @@ fn a_mistyped_key_is_told_the_nearest_one() {
 #[test]
 fn keys_of_later_versions_are_not_called_unknown() {
     for (changes, more) in [
-        (&[("udp:127", "tcp:127")][..], ""),
-        (&[("[media]", "tls = { cert = \"a\" }\n[media]")], ""),
+        (&[("udp:127", "ws:127")][..], ""),
         (&[("from =", "auth = { user = \"a\" }\nfrom =")], ""),
         (&[("from =", "listen = \"udp:127.0.0.1:5062\"\nfrom =")], ""),
         (&[], "[sink.postgres]\nurl = \"postgres://\""),
-        (
-            &[("1000@127.0.0.1:5090", "1000@127.0.0.1;transport=tls")],
-            "",
-        ),
     ] {
         let said = said(changes, more);
         assert!(said.contains("not supported yet in this version"), "{said}");
@@ -325,6 +323,51 @@ fn an_address_that_nobody_can_send_to_needs_another_to_tell() {
     assert!(said(&[media], "").contains("media.address = \"0.0.0.0\": receives on all addresses"));
     let v6 = ("[media]", "advertise = \"2001:db8::1\"\n[media]");
     assert!(said(&[v6], "").contains("of the same address family"));
+}
+
+/// A file with TLS, but for what is left out.
+fn with_tls(listen: &str, target: &str, tls: &str) -> Result<Config, String> {
+    let changes = [
+        ("\"udp:127.0.0.1:5060\"", listen),
+        ("sip:1000@127.0.0.1:5090", target),
+    ];
+    let tls = tls.replace("[sip.tls]", "[sip.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"");
+    sound_with(&changes, &tls).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn a_target_is_called_over_the_transport_that_its_uri_says() {
+    let all = r#""udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "tls:127.0.0.1:5061""#;
+    let tls = "[sip.tls]\nca = \"ca.pem\"\n";
+    for (target, transport, address) in [
+        ("sip:1000@127.0.0.9", Transport::Udp, "127.0.0.9:5060"),
+        (
+            "sip:1000@127.0.0.9;transport=TCP",
+            Transport::Tcp,
+            "127.0.0.9:5060",
+        ),
+        ("sips:1000@127.0.0.9", Transport::Tls, "127.0.0.9:5061"),
+    ] {
+        let config = with_tls(all, target, tls).unwrap();
+        let found = &config.hotlines[0].targets[0];
+        let expected = (transport, address.to_owned());
+        assert_eq!((found.transport, found.address.to_string()), expected);
+    }
+    let udp = "\"udp:127.0.0.1:5060\"";
+    let said = with_tls(udp, "sip:1000@127.0.0.9;transport=tcp", "").unwrap_err();
+    assert!(said.contains("no tcp: socket in sip.listen"), "{said}");
+}
+
+#[test]
+fn tls_needs_a_certificate_and_who_is_believed_where_somebody_is_asked() {
+    let listen = "\"tls:127.0.0.1:5061\"";
+    let target = "sips:1000@127.0.0.9";
+    let said = |target, tls| with_tls(listen, target, tls).err().unwrap_or_default();
+    assert!(said(target, "").contains("[sip.tls] with cert and key is needed"));
+    assert!(said(target, "[sip.tls]\n").contains("sip.tls.ca must say"));
+    assert_eq!(said(target, "[sip.tls]\nca = \"ca.pem\"\n"), "");
+    let asked = "[sip.tls]\nverify_client = true\n";
+    assert!(said(target, asked).contains("verify_client needs ca"));
 }
 
 #[test]

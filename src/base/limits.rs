@@ -9,6 +9,39 @@ pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
 /// Headers in one SIP message; a comma-joined line counts once. Above it: 400.
 pub const SIP_HEADERS_MAX: usize = 256;
 
+/// Longest head of a message on a stream: the start line and the headers. Above it the connection is closed,
+/// with 513 where the head can be read.
+pub const SIP_STREAM_HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// Connections of SIP over TCP and TLS at once, both ways together. Above it a new one of a peer is closed at once, and
+/// what would need one of our own cannot be sent.
+pub const SIP_CONNECTIONS_MAX: usize = 4_096;
+
+/// The same, from and to one address: a trunk with a connection for each call has room, and no single host takes all.
+pub const SIP_CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+
+/// How long a connection may be without a whole message or keep-alive before it is closed. A keep-alive comes at least every two
+/// minutes (RFC 5626 §4.4.1); a trunk without them may be quiet for as long as its calls last.
+pub const SIP_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(3_600);
+
+/// How long one message may take from its first byte to its last, and the first one from the beginning of the
+/// connection. Above it the connection is closed.
+pub const SIP_STREAM_MESSAGE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection of ours may take to stand, TLS included, and a peer's to agree on TLS. Above it what was to be sent over
+/// it cannot be sent: well below timer B, so that another target can be tried.
+pub const SIP_CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a peer may read nothing of what we send on a connection. Above it the connection is closed.
+pub const SIP_STREAM_WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Messages that wait to be written to one connection. Above it the connection is closed, and what waited was not sent.
+pub const SIP_STREAM_UNSENT_MAX: usize = 256;
+
+/// Messages from all connections on the way to the control thread. Above it no connection is read from until there is
+/// room: the peers' own send buffers fill.
+pub const SIP_STREAM_QUEUE_MAX: usize = 1_024;
+
 /// Via values in one SIP message. Above it: 400. RFC 4475 §3.1.1.7 has 34.
 pub const SIP_VIAS_MAX: usize = 128;
 

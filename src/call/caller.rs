@@ -228,7 +228,7 @@ impl CallerLeg {
     }
 
     fn response(&self, desk: &Desk, status: u16, sdp: Option<&[u8]>) -> Message {
-        let identity = desk.identity(self.path.listener);
-        answer_to_invite(&self.invite, status, &self.local_tag, identity, sdp)
+        let address = desk.advertised(self.path.listener);
+        answer_to_invite(&self.invite, status, &self.local_tag, address, sdp)
     }
 }

@@ -158,9 +158,9 @@ impl Call {
         body: Option<&[u8]>,
     ) -> Datagram {
         let (request, path) = (&asked.request, asked.path);
-        let identity = desk.identity(path.listener);
+        let address = desk.advertised(path.listener);
         let local_tag = self.local_tag_of(asked.leg);
-        let mut response = answer_to_invite(request, status, &local_tag, identity, body);
+        let mut response = answer_to_invite(request, status, &local_tag, address, body);
         match status {
             // Any time up to ten seconds (RFC 3261 §14.2): drawn, so that two peers do not meet again.
             500 => {

@@ -10,13 +10,14 @@ use crate::base::ids::{CallKey, Leg};
 use crate::base::random::Random;
 use crate::base::time::Instant;
 use crate::base::timers::Timers;
+use crate::base::transport::Transport;
 use crate::config::Config;
 use crate::hotline::figures::Figures;
 use crate::hotline::record::EndedCall;
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::{Path, Transactions, TxId};
 pub use crate::sip::user_agent::ALLOW_B2BUA as ALLOW;
-use crate::sip::user_agent::{Identity, UserAgent, signed};
+use crate::sip::user_agent::{Advertised, UserAgent, signed};
 use crate::sip::wire::Message;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 /// What the engine asks of the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send a datagram from one of our SIP sockets.
+    /// Send a message from one of our SIP sockets, over a connection where it is one of streams.
     SendSip {
         /// From where, to whom.
         path: Path,
@@ -67,6 +68,8 @@ pub enum CallTimer {
 /// A SIP socket of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
+    /// What it speaks.
+    pub transport: Transport,
     /// What it is bound to.
     pub bound: SocketAddr,
     /// What Via and Contact say.
@@ -159,39 +162,35 @@ impl Desk {
         }
     }
 
-    /// The first listener that speaks the peer's address family.
-    pub fn listener_towards(&self, remote: SocketAddr) -> Option<u16> {
-        let family = |l: &Listener| l.bound.is_ipv4() == remote.is_ipv4();
-        self.listeners
-            .iter()
-            .position(family)
-            .and_then(|index| u16::try_from(index).ok())
+    /// The first listener that speaks this transport and the peer's address family.
+    pub fn listener_towards(&self, remote: SocketAddr, transport: Transport) -> Option<u16> {
+        let speaks = |listener: &Listener| {
+            listener.bound.is_ipv4() == remote.is_ipv4() && listener.transport == transport
+        };
+        let index = self.listeners.iter().position(speaks)?;
+        u16::try_from(index).ok()
+    }
+
+    /// The way of a new request to a peer, from the first listener that can reach it.
+    pub fn path_towards(&self, remote: SocketAddr, transport: Transport) -> Option<Path> {
+        let listener = self.listener_towards(remote, transport)?;
+        Some(Path::new(listener, transport, remote))
     }
 
     /// What Via and Contact name for a listener.
-    pub fn advertised(&self, listener: u16) -> SocketAddr {
-        let fallback = Listener {
-            bound: UNKNOWN,
-            advertised: UNKNOWN,
-        };
-        self.listeners
-            .get(usize::from(listener))
-            .unwrap_or(&fallback)
-            .advertised
-    }
-
-    /// What our messages say of us on a listener.
-    pub fn identity(&self, listener: u16) -> Identity {
-        Identity {
-            address: self.advertised(listener),
+    pub fn advertised(&self, listener: u16) -> Advertised {
+        let listener = self.listeners.get(usize::from(listener));
+        listener.map_or(Advertised::udp(UNKNOWN), |listener| Advertised {
+            transport: listener.transport,
+            address: listener.advertised,
             allow: ALLOW,
-        }
+        })
     }
 
     /// What requests are sent with, from one of our sockets.
     pub fn user_agent(&mut self, listener: u16) -> UserAgent<'_> {
         UserAgent {
-            identity: self.identity(listener),
+            address: self.advertised(listener),
             transactions: &mut self.transactions,
             random: &mut self.random,
         }

@@ -106,9 +106,8 @@ impl Call {
     fn call_target(&mut self, desk: &mut Desk, now: Instant, target: usize) -> Option<Attempt> {
         let chosen = self.hotline.targets.get(target)?;
         let (remote, uri) = (chosen.address, Uri::parse(&chosen.uri).ok()?);
-        let listener = desk.listener_towards(remote)?;
-        let path = Path { listener, remote };
-        let invite = self.invite_for(desk, listener, uri);
+        let path = desk.path_towards(remote, chosen.transport)?;
+        let invite = self.invite_for(desk, path.listener, uri);
         Attempt::start(desk, now, self.key, target, path, invite)
     }
 
@@ -127,7 +126,7 @@ impl Call {
         };
         let identity = NameAddr {
             display: from.and_then(|f| f.display),
-            ..NameAddr::new(Uri::sip(Some(&user), ours))
+            ..NameAddr::new(Uri::sip(Some(&user), ours.address))
         };
         let identity = identity.with_tag(&desk.random.token());
         let call_id = format!("{}@{}", desk.random.token(), ours.ip());

@@ -1,9 +1,12 @@
 //! The whole file: its sections together, and what concerns two keys at once.
 
 use super::file::{At, Table};
-use super::routes::{Ground, Routes};
+use super::routes::{Ground, Routes, Way};
 use super::sections::{MediaFile, SipFile};
-use super::{Config, Limits, Media, Sip, VOICES, World, problem, profiles, routes, sections};
+use super::{
+    Config, Limits, Listen, Media, Sip, VOICES, World, problem, profiles, routes, sections,
+};
+use crate::base::transport::Transport;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +20,7 @@ const CALLS: u32 = 2_000;
 
 /// Reads and checks a whole file; problems go to the walk. `None` only if there are some.
 pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
-    let sip = sections::sip(&root);
+    let sip = sections::sip(&root, world);
     let media = sections::media(&root);
     let web = sections::web(&root);
     let store = sections::store(&root);
@@ -35,6 +38,7 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
 
     listeners(&root, &sip, &media);
     addresses(&root, &sip, &media);
+    certificates(&root, &sip, &routes);
     loops(&root, &sip, &routes);
     twice(&root, &routes);
     scripts(
@@ -51,6 +55,8 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
             listen: sip.listen.into_iter().map(|listen| listen.it).collect(),
             advertise: sip.advertise.map(|advertise| advertise.it),
             drain_timeout: sip.drain_timeout,
+            dscp: sip.dscp,
+            tls: sip.tls,
         },
         media: Media {
             address: media.address?.it,
@@ -82,7 +88,7 @@ fn listeners(root: &Table<'_>, sip: &SipFile, media: &MediaFile) {
                 "the same socket is in this list already, in line {line}"
             ));
         }
-        if listen.it.ip().is_unspecified() && sip.advertise.is_none() {
+        if listen.it.address.ip().is_unspecified() && sip.advertise.is_none() {
             complain(
                 "listens on all addresses, so sip.advertise must say which one peers are told"
                     .into(),
@@ -90,19 +96,44 @@ fn listeners(root: &Table<'_>, sip: &SipFile, media: &MediaFile) {
         }
         if let (Some(address), Some(ports)) = (&media.address, &media.ports) {
             let (first, last) = ports.it;
-            let on_media = SocketAddr::new(address.it, listen.it.port());
-            if (first..=last).contains(&listen.it.port()) && collide(on_media, listen.it) {
+            let port = listen.it.address.port();
+            let on_media = Listen::udp(SocketAddr::new(address.it, port));
+            if (first..=last).contains(&port) && collide(on_media, listen.it) {
                 complain(format!("its port lies in media.ports, {first}-{last}"));
             }
         }
     }
 }
 
-/// Whether two UDP sockets cannot both be bound.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+/// TLS needs a certificate, and where a peer's is to be looked at, the authorities that are believed.
+fn certificates(root: &Table<'_>, sip: &SipFile, routes: &Routes) {
+    let needs = "[sip.tls] with cert and key is needed for this";
+    let mut listen = sip.listen.iter();
+    if let Some(listen) = listen.find(|listen| listen.it.transport == Transport::Tls)
+        && !sip.has_tls
+    {
+        root.walk.complain(&listen.spot, needs);
+    }
+    let without_ca = sip.tls.as_ref().is_some_and(|tls| tls.ca.is_none());
+    let over_tls = |target: &&At<Way>| target.it.transport == Transport::Tls;
+    for target in routes
+        .targets
+        .iter()
+        .filter(over_tls)
+        .filter(|_| without_ca)
+    {
+        let says = "is called over TLS, so sip.tls.ca must say whose certificates are believed";
+        root.walk.complain(&target.spot, says);
+    }
+}
+
+/// Whether two sockets cannot both be bound.
+fn collide(a: Listen, b: Listen) -> bool {
+    let same_kind = a.transport.is_reliable() == b.transport.is_reliable();
+    let (a, b) = (a.address, b.address);
     let one_is_all = a.ip().is_unspecified() || b.ip().is_unspecified();
     let same_address = a.ip() == b.ip() || (one_is_all && a.is_ipv4() == b.is_ipv4());
-    a.port() != 0 && a.port() == b.port() && same_address
+    same_kind && a.port() != 0 && a.port() == b.port() && same_address
 }
 
 /// The address in our SDP must be one, and of the family of the sockets behind it.
@@ -129,11 +160,15 @@ fn loops(root: &Table<'_>, sip: &SipFile, routes: &Routes) {
     let own = |address: SocketAddr| {
         let told = sip.advertise.as_ref().map(|advertise| advertise.it);
         let is_told =
-            |listen: &At<SocketAddr>| told.map(|ip| SocketAddr::new(ip, listen.it.port()));
+            |listen: &At<Listen>| told.map(|ip| SocketAddr::new(ip, listen.it.address.port()));
         let mut listen = sip.listen.iter();
-        listen.any(|listen| listen.it == address || is_told(listen) == Some(address))
+        listen.any(|listen| listen.it.address == address || is_told(listen) == Some(address))
     };
-    for target in routes.targets.iter().filter(|target| own(target.it)) {
+    for target in routes
+        .targets
+        .iter()
+        .filter(|target| own(target.it.address))
+    {
         root.walk.complain(
             &target.spot,
             "is our own address: the call would come back to us",
@@ -220,12 +255,15 @@ fn capacity(
 mod tests {
     #[test]
     fn sockets_collide_on_one_port_of_one_address() {
-        let collide = |a: &str, b: &str| super::collide(a.parse().unwrap(), b.parse().unwrap());
-        assert!(collide("192.0.2.1:5060", "192.0.2.1:5060"));
-        assert!(collide("0.0.0.0:5060", "192.0.2.1:5060"));
-        assert!(!collide("192.0.2.1:5060", "192.0.2.1:5062"));
-        assert!(!collide("192.0.2.1:5060", "192.0.2.2:5060"));
-        assert!(!collide("[::]:5060", "192.0.2.1:5060"));
-        assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));
+        let socket = |text| super::super::values::listener(text).unwrap();
+        let collide = |a, b| super::collide(socket(a), socket(b));
+        assert!(collide("udp:192.0.2.1:5060", "udp:192.0.2.1:5060"));
+        assert!(collide("tcp:192.0.2.1:5060", "tls:192.0.2.1:5060"));
+        assert!(!collide("udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"));
+        assert!(collide("udp:0.0.0.0:5060", "udp:192.0.2.1:5060"));
+        assert!(!collide("udp:192.0.2.1:5060", "udp:192.0.2.1:5062"));
+        assert!(!collide("udp:192.0.2.1:5060", "udp:192.0.2.2:5060"));
+        assert!(!collide("udp:[::]:5060", "udp:192.0.2.1:5060"));
+        assert!(!collide("udp:127.0.0.1:0", "udp:127.0.0.1:0"));
     }
 }

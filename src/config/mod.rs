@@ -19,6 +19,7 @@ pub use file::{known_keys, read};
 pub use problem::{Problem, Problems};
 pub use renew::{NotLoaded, Renewed, renew};
 
+use crate::base::transport::Transport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +37,11 @@ pub trait World {
 
     /// Whether this is a folder that can be read.
     fn is_folder(&self, path: &Path) -> bool;
+
+    /// What is wrong with the files of `[sip.tls]`, each with what is asked for. A world without files finds nothing.
+    fn tls_faults(&self, _: &Tls) -> Vec<(TlsFile, String)> {
+        Vec::new()
+    }
 
     /// Cores of the machine.
     fn cores(&self) -> u16;
@@ -70,13 +76,60 @@ pub struct Config {
 /// Where SIP is spoken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sip {
-    /// UDP sockets to bind (`udp:ADDRESS:PORT`). At least one. Port 0 takes a free one.
-    pub listen: Vec<SocketAddr>,
+    /// Sockets to bind. At least one.
+    pub listen: Vec<Listen>,
     /// The address to write into Via, Contact and SDP in place of the bound one (behind NAT). Always there
     /// if a socket is bound to `0.0.0.0` or `[::]`; of the address family of `media.address`.
     pub advertise: Option<IpAddr>,
     /// How long SIGTERM waits for running calls. Default 1 h; then the rest is hung up.
     pub drain_timeout: Duration,
+    /// The mark of our packets (RFC 2474). Default 24: class selector 3, for signalling (RFC 4594 §4.2).
+    pub dscp: u8,
+    /// `[sip.tls]`; there where anything is spoken over TLS.
+    pub tls: Option<Tls>,
+}
+
+/// One SIP socket: `udp:ADDRESS:PORT`, `tcp:` or `tls:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listen {
+    /// What it speaks.
+    pub transport: Transport,
+    /// Where; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+impl Listen {
+    /// A UDP socket.
+    pub const fn udp(address: SocketAddr) -> Listen {
+        Listen {
+            transport: Transport::Udp,
+            address,
+        }
+    }
+}
+
+/// What TLS is spoken with. Paths of PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// Our certificate, with those between it and its authority; shown as server and as client.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities whose certificates are believed. Needed where a peer's is looked at: of a target, or of a client.
+    pub ca: Option<PathBuf>,
+    /// Whether a client must show a certificate. Default no.
+    pub verify_client: bool,
+}
+
+/// A file of [`Tls`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFile {
+    /// `cert`
+    Cert,
+    /// `key`
+    Key,
+    /// `ca`
+    Ca,
 }
 
 /// Where RTP is received.
@@ -194,6 +247,8 @@ pub struct Target {
     pub uri: String,
     /// Where it is sent: the URI's host, resolved when the file was read.
     pub address: SocketAddr,
+    /// How it is sent: as the URI says.
+    pub transport: Transport,
     /// The `agent` label: the target's name, else `pbx`.
     pub name: String,
     /// Whether its 200 is a person's answer.

@@ -4,7 +4,8 @@ use super::file::{At, Table, Value};
 use super::profiles::{DEFAULT, Profiles};
 use super::target::{Host, place};
 use super::values::{country_code, name, network, number};
-use super::{AnswerMeans, Hotline, Network, Target, Trunk, VOICES, World};
+use super::{AnswerMeans, Hotline, Listen, Network, Target, Trunk, VOICES, World};
+use crate::base::transport::Transport;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -36,9 +37,16 @@ pub(super) struct Routes {
     pub networks: Vec<At<Network>>,
     pub hotline_names: Vec<At<String>>,
     pub numbers: Vec<At<String>>,
-    pub targets: Vec<At<SocketAddr>>,
+    pub targets: Vec<At<Way>>,
     /// Prompts that a hotline's voice must have.
     pub voices: Vec<At<Script>>,
+}
+
+/// Where a target's calls are sent, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub address: SocketAddr,
+    pub transport: Transport,
 }
 
 /// A hotline's prompts in its voice.
@@ -52,7 +60,7 @@ pub(super) struct Ground<'g> {
     pub world: &'g dyn World,
     pub profiles: &'g Profiles,
     /// The SIP sockets; empty if the file's cannot be read.
-    pub listen: &'g [At<SocketAddr>],
+    pub listen: &'g [At<Listen>],
 }
 
 pub(super) fn read(root: &Table<'_>, ground: &Ground<'_>) -> Routes {
@@ -138,7 +146,8 @@ impl Routes {
             return Some(At {
                 it: Target {
                     uri: address.it.0,
-                    address: address.it.1,
+                    address: address.it.1.address,
+                    transport: address.it.1.transport,
                     name: UNNAMED.into(),
                     answer_means: AnswerMeans::Person,
                     ringing_183: false,
@@ -162,7 +171,8 @@ impl Routes {
         Some(At {
             it: Target {
                 uri: address.it.0,
-                address: address.it.1,
+                address: address.it.1.address,
+                transport: address.it.1.transport,
                 name: label,
                 answer_means,
                 ringing_183,
@@ -171,13 +181,13 @@ impl Routes {
         })
     }
 
-    /// The URI and the address that it is sent to.
+    /// The URI, and where what it names is sent.
     fn send_to(
         &mut self,
         value: &Value<'_>,
         must: &str,
         ground: &Ground<'_>,
-    ) -> Option<At<(String, SocketAddr)>> {
+    ) -> Option<At<(String, Way)>> {
         let found = value.read_at(must, |uri| Ok((uri.to_owned(), resolved(uri, ground)?)))?;
         self.targets.push(At {
             it: found.it.1,
@@ -254,20 +264,29 @@ fn voice(table: &Table<'_>) -> Option<&'static str> {
     found
 }
 
-/// Where a URI is sent: its address, or the first of its host's that a SIP socket can send to.
-fn resolved(uri: &str, ground: &Ground<'_>) -> Result<SocketAddr, String> {
+/// Where a URI is sent, and how: its address, or the first of its host's that a SIP socket of its transport can send to.
+fn resolved(uri: &str, ground: &Ground<'_>) -> Result<Way, String> {
     let place = place(uri)?;
+    let transport = place.transport;
     let addresses: Vec<IpAddr> = match place.host {
         Host::Address(address) => vec![address],
         Host::Name(host) => ground.world.resolve(host),
     };
     let reachable = |address: &&IpAddr| {
-        let same_family = |listen: &At<SocketAddr>| listen.it.is_ipv4() == address.is_ipv4();
-        ground.listen.is_empty() || ground.listen.iter().any(same_family)
+        let same_kind = |listen: &At<Listen>| {
+            listen.it.address.is_ipv4() == address.is_ipv4() && listen.it.transport == transport
+        };
+        ground.listen.is_empty() || ground.listen.iter().any(same_kind)
     };
     match addresses.iter().find(reachable) {
-        Some(&address) => Ok(SocketAddr::new(address, place.port)),
+        Some(&address) => Ok(Way {
+            address: SocketAddr::new(address, place.port),
+            transport,
+        }),
         None if addresses.is_empty() => Err("its host name has no address".into()),
-        None => Err("no socket in sip.listen has the address family of its host".into()),
+        None => Err(format!(
+            "no {}: socket in sip.listen has the address family of its host",
+            transport.name()
+        )),
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Each key has its default and its limits here. What concerns two keys at once is in [`super::check`].
 
-use super::file::{At, Table};
-use super::values::{address, filter, listener, ports, socket};
-use super::{Log, Prompts, Store, Web, World};
-use std::net::{IpAddr, SocketAddr};
+use super::file::{At, Table, Value};
+use super::values::{DSCP_MAX, address, filter, listener, ports, socket};
+use super::{Listen, Log, Prompts, Store, Tls, TlsFile, Web, World};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +20,16 @@ const CALLS_MAX: u32 = 16_000;
 
 /// `[sip]`, before it is compared with the rest.
 pub(super) struct SipFile {
-    pub listen: Vec<At<SocketAddr>>,
+    pub listen: Vec<At<Listen>>,
     pub advertise: Option<At<IpAddr>>,
     pub drain_timeout: Duration,
+    pub dscp: u8,
+    pub has_tls: bool,
+    pub tls: Option<Tls>,
 }
+
+/// Class selector 3.
+const DSCP: u8 = 24;
 
 /// `[media]`, before it is compared with the rest.
 pub(super) struct MediaFile {
@@ -32,19 +38,58 @@ pub(super) struct MediaFile {
     pub threads: Option<At<u32>>,
 }
 
-pub(super) fn sip(root: &Table<'_>) -> SipFile {
+pub(super) fn sip(root: &Table<'_>, world: &dyn World) -> SipFile {
     root.required("sip", "the section that says where SIP is spoken");
     let table = root.table("sip");
     let what = "a list such as [\"udp:192.0.2.1:5060\"]";
+    let dscp = table.number("dscp", 0..=DSCP_MAX);
+    let tls_table = table.table("tls");
     let file = SipFile {
         listen: table.list("listen", what, LISTENERS_MAX, listener),
         advertise: table
             .value("advertise")
             .and_then(|value| value.read_at("be an IP address in quotes", advertised)),
         drain_timeout: table.duration("drain_timeout", hours(1), Duration::ZERO..=hours(24)),
+        dscp: dscp.map_or(DSCP, |dscp| u8::try_from(dscp.it).unwrap_or(DSCP)),
+        has_tls: tls_table.is_there(),
+        tls: tls(&tls_table, world),
     };
-    table.finish(&["tls", "dscp"]);
+    table.finish(&[]);
     file
+}
+
+/// `[sip.tls]`; `None` where it is missing or has a problem. Its files are looked into.
+fn tls(table: &Table<'_>, world: &dyn World) -> Option<Tls> {
+    let must = "be a file's path in quotes";
+    let read = |value: &Value<'_>| value.read_at(must, file_path);
+    let cert = table.required("cert", "the PEM file of our certificate");
+    let key = table.required("key", "the PEM file of its private key");
+    let authorities = table.value("ca");
+    let verify_client = table.flag("verify_client", false);
+    table.finish(&[]);
+    let ca = authorities.as_ref().map(read);
+    if verify_client && authorities.is_none() && table.is_there() {
+        let says = "verify_client needs ca, the authorities whose clients are believed";
+        table.walk.complain(&table.spot, says);
+    }
+    let (cert, key) = (cert.as_ref().and_then(read)?, key.as_ref().and_then(read)?);
+    let ca = ca.map_or(Some(None), |ca| ca.map(Some))?;
+    let files = Tls {
+        cert: cert.it,
+        key: key.it,
+        ca: ca.as_ref().map(|ca| ca.it.clone()),
+        verify_client,
+    };
+    let faults = world.tls_faults(&files);
+    for (file, says) in &faults {
+        let spot = match file {
+            TlsFile::Cert => &cert.spot,
+            TlsFile::Key => &key.spot,
+            TlsFile::Ca => ca.as_ref().map_or(&table.spot, |ca| &ca.spot),
+        };
+        table.walk.complain(spot, says);
+    }
+    Some(files)
 }
 
 pub(super) fn media(root: &Table<'_>) -> MediaFile {
@@ -131,6 +176,10 @@ fn folder(text: &str) -> Result<PathBuf, String> {
         true => Err("must be a folder's path".into()),
         false => Ok(text.into()),
     }
+}
+
+fn file_path(text: &str) -> Result<PathBuf, String> {
+    folder(text).map_err(|_| "must be a file's path".into())
 }
 
 const fn hours(hours: u64) -> Duration {

@@ -1,20 +1,20 @@
 //! A target's URI: only as much of it as says where to send to.
 //!
 //! The URI itself goes into our Request-URI as it stands; `sip` reads it again there.
-//! Source: RFC 3261 §19.1.1, RFC 3263 §4 (the default port; SRV is of a later version).
+//! Source: RFC 3261 §19.1.1, §26.2.2 (`sips:` is TLS), RFC 3263 §4.1 and §4.2 (transport and default port; SRV is of a
+//! later version).
 
+use crate::base::transport::Transport;
 use std::net::IpAddr;
-
-/// The default port of SIP over UDP.
-const SIP_PORT: u16 = 5060;
 
 const MUST: &str = "must be a SIP URI such as \"sip:1000@192.0.2.10:5060\"";
 
-/// Host and port of a URI.
+/// Host, port and transport of a URI.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     pub host: Host<'a>,
     pub port: u16,
+    pub transport: Transport,
 }
 
 /// An address, or a name to be resolved.
@@ -24,7 +24,7 @@ pub(super) enum Host<'a> {
     Name(&'a str),
 }
 
-/// Reads `sip:[user@]host[:port][;parameters]`.
+/// Reads `sip:[user@]host[:port][;parameters]`, or `sips:`.
 pub(super) fn place(uri: &str) -> Result<Place<'_>, String> {
     if uri
         .bytes()
@@ -34,9 +34,9 @@ pub(super) fn place(uri: &str) -> Result<Place<'_>, String> {
             "{MUST}, without blanks, quotes or brackets around it"
         ));
     }
-    let rest = match uri.split_once(':') {
-        Some(("sip", rest)) => rest,
-        Some(("sips", _)) => return Err("sips: is not supported yet in this version".into()),
+    let (is_sips, rest) = match uri.split_once(':') {
+        Some(("sip", rest)) => (false, rest),
+        Some(("sips", rest)) => (true, rest),
         _ => return Err(MUST.into()),
     };
     // The user part may hold `;` and `?`, so it is cut off first.
@@ -47,12 +47,27 @@ pub(super) fn place(uri: &str) -> Result<Place<'_>, String> {
         return Err(format!("{MUST}; it takes no headers"));
     }
     let mut parts = rest.split(';');
-    let place = host_port(parts.next().unwrap_or_default())?;
-    parts.try_for_each(parameter)?;
-    Ok(place)
+    let (host, port) = host_port(parts.next().unwrap_or_default())?;
+    let mut named = None;
+    for part in parts {
+        named = parameter(part)?.or(named);
+    }
+    let transport = match (is_sips, named) {
+        (true, Some(Transport::Udp)) => {
+            return Err("sips: is TLS, which is not spoken over udp".into());
+        }
+        (true, _) => Transport::Tls,
+        (false, named) => named.unwrap_or(Transport::Udp),
+    };
+    let port = port.unwrap_or(transport.default_port());
+    Ok(Place {
+        host,
+        port,
+        transport,
+    })
 }
 
-fn host_port(text: &str) -> Result<Place<'_>, String> {
+fn host_port(text: &str) -> Result<(Host<'_>, Option<u16>), String> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (v6(host)?, None),
         Some((host, rest)) => (v6(host)?, Some(rest.strip_prefix(':').ok_or(MUST)?)),
@@ -61,10 +76,10 @@ fn host_port(text: &str) -> Result<Place<'_>, String> {
             None => (named(text)?, None),
         },
     };
-    let port = port.map_or(Ok(SIP_PORT), str::parse).map_err(|_| MUST)?;
+    let port = port.map(str::parse).transpose().map_err(|_| MUST)?;
     match port {
-        0 => Err("the port must be 1 to 65535".into()),
-        port => Ok(Place { host, port }),
+        Some(0) => Err("the port must be 1 to 65535".into()),
+        port => Ok((host, port)),
     }
 }
 
@@ -98,15 +113,16 @@ fn unicast<'a>(address: IpAddr) -> Result<Host<'a>, String> {
     Ok(Host::Address(address))
 }
 
-/// Parameters that would send it elsewhere than the host says are refused.
-fn parameter(text: &str) -> Result<(), String> {
+/// The transport, if it is this parameter; one that would send it elsewhere than the host says is refused.
+fn parameter(text: &str) -> Result<Option<Transport>, String> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     match name.to_ascii_lowercase().as_str() {
-        "transport" if !value.eq_ignore_ascii_case("udp") => {
-            Err("transports other than udp are not supported yet in this version".into())
-        }
+        "transport" => match Transport::of_name(value) {
+            Some(transport) => Ok(Some(transport)),
+            None => Err("its transport must be udp, tcp or tls".into()),
+        },
         "maddr" => Err("maddr is not supported: write the address as the host".into()),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 
@@ -116,26 +132,43 @@ mod tests {
 
     #[test]
     fn host_and_port_are_found() {
-        for (uri, host, port) in [
-            ("sip:1000@192.0.2.1:5090", "192.0.2.1", 5090),
-            ("sip:192.0.2.1", "192.0.2.1", 5060),
+        use Transport::{Tcp, Tls, Udp};
+        for (uri, host, port, transport) in [
+            ("sip:1000@192.0.2.1:5090", "192.0.2.1", 5090, Udp),
+            ("sip:192.0.2.1", "192.0.2.1", 5060, Udp),
             (
                 "sip:a;x=1?y@192.0.2.1;user=phone;transport=UDP;lr",
                 "192.0.2.1",
                 5060,
+                Udp,
             ),
-            ("sip:a@[2001:db8::1]", "2001:db8::1", 5060),
-            ("sip:a@[2001:db8::1]:5062;lr", "2001:db8::1", 5062),
+            ("sip:a@[2001:db8::1]", "2001:db8::1", 5060, Udp),
+            ("sip:a@[2001:db8::1]:5062;lr", "2001:db8::1", 5062, Udp),
+            ("sip:a@192.0.2.1;Transport=TcP", "192.0.2.1", 5060, Tcp),
+            ("sip:a@192.0.2.1;transport=tls", "192.0.2.1", 5061, Tls),
+            ("sips:a@192.0.2.1", "192.0.2.1", 5061, Tls),
+            (
+                "sips:a@192.0.2.1:5070;transport=tcp",
+                "192.0.2.1",
+                5070,
+                Tls,
+            ),
         ] {
             let host = Host::Address(host.parse().unwrap());
-            assert_eq!(place(uri), Ok(Place { host, port }), "{uri}");
+            let expected = Place {
+                host,
+                port,
+                transport,
+            };
+            assert_eq!(place(uri), Ok(expected), "{uri}");
         }
         let name = place("sip:queue@pbx-1.example.org:5070").unwrap();
         assert_eq!(
             name,
             Place {
                 host: Host::Name("pbx-1.example.org"),
-                port: 5070
+                port: 5070,
+                transport: Transport::Udp,
             }
         );
     }
@@ -146,7 +179,7 @@ mod tests {
             "",
             "sip:",
             "tel:110",
-            "sips:a@b.example",
+            "sips:a@b.example;transport=udp",
             "1000@192.0.2.1",
             "sip:@192.0.2.1",
             "sip:a@",
@@ -163,7 +196,8 @@ mod tests {
             "sip:a b@c.example",
             "<sip:a@c.example>",
             "sip:a@c.example?x=y",
-            "sip:a@c.example;transport=tcp",
+            "sip:a@c.example;transport=sctp",
+            "sip:a@c.example;transport",
             "sip:a@c.example;maddr=192.0.2.1",
             "sip:a@座席.example",
         ] {

@@ -1,6 +1,7 @@
 //! Single values: text → checked value, or what is allowed in its place.
 
-use super::Network;
+use super::{Listen, Network};
+use crate::base::transport::Transport;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -72,18 +73,21 @@ pub(super) fn country_code(text: &str) -> Result<String, String> {
     }
 }
 
-/// `udp:ADDRESS:PORT`.
-pub(super) fn listener(text: &str) -> Result<SocketAddr, String> {
-    const MUST: &str =
-        "must be \"udp:ADDRESS:PORT\" such as \"udp:192.0.2.1:5060\" or \"udp:[2001:db8::1]:5060\"";
-    match text.split_once(':') {
-        Some(("udp", rest)) => rest.parse().map_err(|_| MUST.into()),
-        Some((scheme @ ("tcp" | "tls" | "ws" | "wss"), _)) => Err(format!(
-            "{scheme}: is not supported yet in this version; use udp:"
-        )),
-        _ => Err(MUST.into()),
+/// `udp:ADDRESS:PORT`, `tcp:` or `tls:`.
+pub(super) fn listener(text: &str) -> Result<Listen, String> {
+    const MUST: &str = "must be udp:, tcp: or tls: with ADDRESS:PORT, such as \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"";
+    let (name, address) = text.split_once(':').ok_or(MUST)?;
+    if let "ws" | "wss" = name {
+        return Err(format!("{name}: is not supported yet in this version"));
     }
+    let lower_case = |transport: &Transport| transport.name() == name;
+    let transport = Transport::ALL.into_iter().find(lower_case).ok_or(MUST)?;
+    let address = address.parse().map_err(|_| MUST)?;
+    Ok(Listen { transport, address })
 }
+
+/// A differentiated services code point (RFC 2474 §3).
+pub(super) const DSCP_MAX: u32 = 63;
 
 /// `ADDRESS:PORT` of a web listener.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {

@@ -30,16 +30,17 @@ use std::net::IpAddr;
 /// One thing that happened. Owned and serialisable: this is what a journal would keep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
-    /// A datagram came in on a SIP socket.
+    /// A datagram came in on a SIP socket, or a message on a connection: as much as its Content-Length says, or its
+    /// head alone where the stream cannot be followed any more.
     Sip {
         /// Which socket, and who sent it.
         path: Path,
         /// The datagram.
         bytes: Vec<u8>,
     },
-    /// A datagram could not be sent, and it would be no use to try again.
+    /// A message could not be sent, and it would be no use to try again.
     SipUnreachable {
-        /// The datagram.
+        /// The message.
         bytes: Vec<u8>,
     },
     /// A media thread told something of a call.
@@ -211,7 +212,11 @@ impl Engine {
     }
 
     fn on_datagram(&mut self, now: Instant, path: Path, bytes: &[u8]) {
-        let message = match wire::parse_datagram(bytes) {
+        let parsed = match path.transport.is_reliable() {
+            true => wire::parse_framed(bytes),
+            false => wire::parse_datagram(bytes),
+        };
+        let message = match parsed {
             Ok(message) => message,
             Err(refused) => {
                 self.desk.figures.sip_message(Direction::In, SipKind::Other);

@@ -45,6 +45,7 @@ impl World for Nowhere {
 fn listener() -> Listener {
     let bound: SocketAddr = "192.0.2.1:5060".parse().expect("an address");
     Listener {
+        transport: Default::default(),
         bound,
         advertised: bound,
     }
@@ -71,10 +72,7 @@ fn ask(engine: &mut Engine, from: &str, method: &str, number: u32) -> Vec<u16> {
          From: <sip:a@{from}>;tag=x{number}\r\nTo: <sip:1@192.0.2.1>\r\nCall-ID: c{number}\r\n\
          CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContact: <sip:a@{from}>\r\nContent-Length: 0\r\n\r\n"
     );
-    let path = Path {
-        listener: 0,
-        remote: format!("{from}:5060").parse().expect("an address"),
-    };
+    let path = Path::udp(0, format!("{from}:5060").parse().expect("an address"));
     let bytes = text.into_bytes();
     engine.handle(Instant::from_millis(1), Input::Sip { path, bytes });
     let mut statuses = Vec::new();

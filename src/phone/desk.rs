@@ -8,7 +8,7 @@ use crate::base::timers::Timers;
 use crate::sip::dialog::DialogKey;
 use crate::sip::offer_answer::LocalMedia;
 use crate::sip::transaction::{Path, Transactions, TxId};
-use crate::sip::user_agent::{ALLOW, Identity, UserAgent, signed};
+use crate::sip::user_agent::{Advertised, UserAgent, signed};
 use crate::sip::wire::Message;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -93,19 +93,10 @@ impl Desk {
 
     /// What requests are sent with.
     pub fn user_agent(&mut self) -> UserAgent<'_> {
-        let identity = self.identity();
         UserAgent {
             transactions: &mut self.transactions,
             random: &mut self.settings.random,
-            identity,
-        }
-    }
-
-    /// What its messages say of it.
-    pub fn identity(&self) -> Identity {
-        Identity {
-            address: self.settings.sip,
-            allow: ALLOW,
+            address: Advertised::udp(self.settings.sip),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::offer_answer::{self, AudioOffer, Choice, LocalMedia, write_answer};
 use crate::sip::sdp::Direction;
 use crate::sip::transaction::{Datagram, Path, TxId};
-use crate::sip::user_agent::{answer_to_invite, signed};
+use crate::sip::user_agent::{Advertised, answer_to_invite, signed};
 use crate::sip::wire::Message;
 
 /// A call to us.
@@ -111,12 +111,12 @@ impl Incoming {
 
     fn response(&self, desk: &Desk, status: u16, with_answer: bool) -> Message {
         let sdp = with_answer.then(|| write_answer(&self.local, &self.offer, &self.choice));
-        let identity = desk.identity();
+        let address = Advertised::udp(desk.settings.sip);
         answer_to_invite(
             &self.invite,
             status,
             &self.local_tag,
-            identity,
+            address,
             sdp.as_deref(),
         )
     }

@@ -426,10 +426,7 @@ impl Phone {
 
 /// The phone has one socket.
 fn path(remote: SocketAddr) -> Path {
-    Path {
-        listener: 0,
-        remote,
-    }
+    Path::udp(0, remote)
 }
 
 #[cfg(test)]

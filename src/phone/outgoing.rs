@@ -50,10 +50,7 @@ impl Outgoing {
         let mut invite = invite(desk, dial);
         invite.headers.push("Content-Type", "application/sdp");
         invite.body = write_offer(&local, &offer);
-        let path = Path {
-            listener: 0,
-            remote: dial.address,
-        };
+        let path = Path::udp(0, dial.address);
         let local_tag = invite.from().ok()?.tag()?.to_owned();
         let call_id = invite.call_id().to_owned();
         let tx = desk.request(now, id, path, invite.clone())?;

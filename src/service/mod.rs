@@ -4,7 +4,8 @@
 //!
 //! | room | thread | does |
 //! |---|---|---|
-//! | [`control`] | one | SIP sockets and the engine |
+//! | [`control`] | one | SIP over UDP and the engine |
+//! | [`transport`] | one | SIP over TCP and TLS |
 //! | [`media`] | one a core | RTP sockets, relay, listening, prompts |
 //! | [`store`] | one | records into SQLite |
 //! | [`web`], [`telemetry`] | one | `/metrics`, `/healthz`, `/readyz` |
@@ -31,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{StoreError, StoreHandle};
 use telemetry::{Published, Readiness, Snapshot};
-use transport::udp::SipSockets;
+use transport::SipSockets;
 use web::WebServer;
 
 /// Why the service did not start.
@@ -57,6 +58,12 @@ pub enum StartError {
         /// Last port of the range.
         last: u16,
     },
+    /// The certificates of `[sip.tls]` cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The thread of SIP connections could not start.
+    #[error("SIP over TCP cannot start: {0}")]
+    Streams(std::io::Error),
     /// The media threads could not start.
     #[error("the media threads cannot start: {0}")]
     Media(std::io::Error),
@@ -98,7 +105,7 @@ impl Service {
     /// # Errors
     /// What is missing, in words for an operator; nothing is left running.
     pub fn start(config: Config) -> Result<Service, StartError> {
-        let sockets = SipSockets::bind(&config.sip)?;
+        let sockets = SipSockets::bind(&config)?;
         let library = Arc::new(prompts::load(&config.prompts)?);
         let store = StoreHandle::open(&config.store.path)?;
         let media = start_media(&config.media, &library)?;

@@ -1,7 +1,7 @@
-//! What the configuration's check asks of the machine: names, prompts, folders, cores.
+//! What the configuration's check asks of the machine: names, prompts, folders, certificates, cores.
 
-use super::prompts;
-use crate::config::World;
+use super::{prompts, transport::tls};
+use crate::config::{Tls, TlsFile, World};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
@@ -33,6 +33,10 @@ impl World for ThisMachine {
 
     fn is_folder(&self, path: &Path) -> bool {
         std::fs::read_dir(path).is_ok()
+    }
+
+    fn tls_faults(&self, files: &Tls) -> Vec<(TlsFile, String)> {
+        tls::load(files).err().unwrap_or_default()
     }
 
     fn cores(&self) -> u16 {

@@ -90,10 +90,7 @@ mod tests {
     const START: Instant = Instant::from_millis(1_000);
 
     fn accepted() -> Accepted {
-        let path = Path {
-            listener: 0,
-            remote: "192.0.2.1:5060".parse().expect("an address"),
-        };
+        let path = Path::udp(0, "192.0.2.1:5060".parse().expect("an address"));
         let bytes = b"SIP/2.0 200 OK".to_vec();
         Accepted::new(START, Datagram { path, bytes })
     }

@@ -3,7 +3,7 @@
 //! Decides how an in-dialog request is addressed and whether a peer's CSeq is in order. Never sends.
 //! Source: RFC 3261 §12 (dialogs), §12.2.1.1 (route sets, strict routers too), §13.2.2.4 (ACK of a 2xx).
 
-use crate::sip::transaction::{Path, SIP_PORT};
+use crate::sip::transaction::Path;
 use crate::sip::wire::{Message, Method, NameAddr, PeerFault, Start, Uri};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -198,16 +198,19 @@ impl Dialog {
     }
 
     /// Where a request of this dialog is sent: the first route, else the target. A host that is a name
-    /// is not looked up here: the peer's last address is taken.
+    /// is not looked up here: the peer's last address is taken. The transport stays the listener's; a connection to
+    /// the same host is used again while it lasts (RFC 5923).
     pub fn path(&self) -> Path {
         let next = self.first_route().unwrap_or_else(|| self.target.clone());
-        let remote = next
-            .ip()
-            .map(|ip| SocketAddr::new(ip, next.port().unwrap_or(SIP_PORT)))
-            .unwrap_or(self.path.remote);
+        let Some(ip) = next.ip() else {
+            return self.path;
+        };
+        let port = next.port().unwrap_or(self.path.transport.default_port());
+        let same_host = ip.to_canonical() == self.path.remote.ip().to_canonical();
         Path {
-            listener: self.path.listener,
-            remote,
+            remote: SocketAddr::new(ip, port),
+            connection: self.path.connection.filter(|_| same_host),
+            ..self.path
         }
     }
 }
@@ -260,12 +263,11 @@ pub fn answer_with(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::transport::Transport;
+    use crate::sip::transaction::ConnectionId;
 
     fn path() -> Path {
-        Path {
-            listener: 0,
-            remote: "192.0.2.9:5060".parse().expect("an address"),
-        }
+        Path::udp(0, "192.0.2.9:5060".parse().expect("an address"))
     }
 
     fn invite() -> Message {
@@ -295,6 +297,34 @@ mod tests {
         assert_eq!(bye.to().expect("To").tag(), Some("peer"));
         assert_eq!(bye.from().expect("From").tag(), Some("ours"));
         assert_eq!(bye.cseq().expect("CSeq").number, 1);
+    }
+
+    #[test]
+    fn a_connection_is_used_again_for_requests_to_its_host_only() {
+        let over_tcp = Path {
+            connection: Some(ConnectionId(3)),
+            ..Path::new(2, Transport::Tls, path().remote)
+        };
+        let mut invite = invite();
+        invite.headers.remove("Record-Route");
+        let towards = |contact: &str| {
+            let mut invite = invite.clone();
+            invite.headers.set("Contact", contact);
+            let dialog = Dialog::as_uas(&invite, "ours", over_tcp).expect("a dialog");
+            let path = dialog.path();
+            assert_eq!((path.listener, path.transport), (2, Transport::Tls));
+            (path.remote.to_string(), path.connection)
+        };
+        let same = over_tcp.connection;
+        for (contact, remote, connection) in [
+            ("<sip:a@192.0.2.9:5070>", "192.0.2.9:5070", same),
+            ("<sip:a@192.0.2.9>", "192.0.2.9:5061", same),
+            ("<sip:a@192.0.2.10:5070>", "192.0.2.10:5070", None),
+            ("<sip:a@pbx.example>", "192.0.2.9:5060", same),
+        ] {
+            let expected = (remote.to_owned(), connection);
+            assert_eq!(towards(contact), expected, "{contact}");
+        }
     }
 
     #[test]

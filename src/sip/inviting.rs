@@ -75,10 +75,7 @@ mod tests {
         for ringing_first in [false, true] {
             let (now, mut all) = (Instant::from_millis(1), Transactions::default());
             let remote = "192.0.2.9:5060".parse().expect("an address");
-            let path = Path {
-                listener: 0,
-                remote,
-            };
+            let path = Path::udp(0, remote);
             let tx = all.request(now, path, invite()).expect("a transaction");
             let mut inviting = Inviting::Calling;
             let ring = |all: &mut Transactions, inviting: &mut Inviting| {

@@ -1,31 +1,63 @@
 //! What every user agent of ours writes on its messages, and how it takes a 2xx: with an ACK, or with ACK and BYE.
 //!
 //! Decides nothing about a call. Source: RFC 3261 §8.1.1 (what a request has), §13.2.2.4 (the ACK of a 2xx, forks), §20.5
-//! (Allow), RFC 3581 (`rport`).
+//! (Allow), §18.1.1 and RFC 5630 §5.1 (what Via and Contact say of the transport), RFC 3581 (`rport`).
 
 use super::dialog::{Dialog, answer};
 use super::transaction::{Datagram, Path, Transactions, TxId};
-use super::wire::{Message, Method};
+use super::wire::{Message, Method, Start};
 use crate::base::random::Random;
 use crate::base::time::Instant;
-use std::net::SocketAddr;
+use crate::base::transport::Transport;
+use std::net::{IpAddr, SocketAddr};
 
 /// Our name in `Server` and `User-Agent`.
 pub const PRODUCT: &str = concat!("qingjiang/", env!("CARGO_PKG_VERSION"));
 
-/// What every user agent of ours does, in `Allow` (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
-
 /// What the back-to-back user agent does.
 pub const ALLOW_B2BUA: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 
-/// What a user agent says of itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity {
-    /// What Via and Contact say of the socket that is used.
+/// What every user agent of ours does, in `Allow` (RFC 3261 §20.5).
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// What peers are told of a socket of ours, in Via and Contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// What it speaks.
+    pub transport: Transport,
+    /// Where it is heard.
     pub address: SocketAddr,
-    /// What it does.
+    /// What the user agent behind it does.
     pub allow: &'static str,
+}
+
+impl Advertised {
+    /// A UDP socket.
+    pub const fn udp(address: SocketAddr) -> Advertised {
+        Advertised {
+            transport: Transport::Udp,
+            address,
+            allow: ALLOW,
+        }
+    }
+
+    /// Its address without the port.
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// Our Contact in answer to, or in, this request. It names no user: a dialog is found by its tags. In a dialog
+    /// that `sips:` began it is a `sips:` URI (RFC 5630 §5.1).
+    fn contact(&self, request: &Message) -> String {
+        let is_sips =
+            matches!(&request.start, Start::Request { uri, .. } if uri.scheme() == "sips");
+        let address = self.address;
+        match self.transport {
+            Transport::Udp => format!("<sip:{address}>"),
+            Transport::Tls if is_sips => format!("<sips:{address}>"),
+            transport => format!("<sip:{address};transport={}>", transport.name()),
+        }
+    }
 }
 
 /// What a user agent sends requests with, lent for one turn.
@@ -35,8 +67,8 @@ pub struct UserAgent<'a> {
     pub transactions: &'a mut Transactions,
     /// Makes its branches.
     pub random: &'a mut Random,
-    /// What it says of itself.
-    pub identity: Identity,
+    /// What Via and Contact say of the socket that is used.
+    pub address: Advertised,
 }
 
 impl UserAgent<'_> {
@@ -103,24 +135,16 @@ impl UserAgent<'_> {
     /// makes a dialog, our name.
     fn complete(&mut self, request: &mut Message) {
         let branch = self.random.token();
-        let via = format!(
-            "SIP/2.0/UDP {};branch=z9hG4bK{branch};rport",
-            self.identity.address
-        );
+        let (transport, address) = (self.address.transport.in_via(), self.address.address);
+        let via = format!("SIP/2.0/{transport} {address};branch=z9hG4bK{branch};rport");
         request.headers.push_front("Via", &via);
         if request.method() == Some(&Method::Invite) {
-            request
-                .headers
-                .push("Contact", &contact(self.identity.address));
-            request.headers.push("Allow", self.identity.allow);
+            let contact = self.address.contact(request);
+            request.headers.push("Contact", &contact);
+            request.headers.push("Allow", self.address.allow);
         }
         request.headers.push("User-Agent", PRODUCT);
     }
-}
-
-/// Our Contact. It names no user: a dialog is found by its tags.
-fn contact(address: SocketAddr) -> String {
-    format!("<sip:{address}>")
 }
 
 /// Our response to an INVITE: with Contact where it makes a dialog (RFC 3261 §12.1.1), and SDP where there is one.
@@ -128,13 +152,13 @@ pub fn answer_to_invite(
     invite: &Message,
     status: u16,
     local_tag: &str,
-    identity: Identity,
+    address: Advertised,
     sdp: Option<&[u8]>,
 ) -> Message {
     let mut response = answer(invite, status, local_tag);
     if (101..300).contains(&status) {
-        response.headers.push("Contact", &contact(identity.address));
-        response.headers.push("Allow", identity.allow);
+        response.headers.push("Contact", &address.contact(invite));
+        response.headers.push("Allow", address.allow);
     }
     if let Some(sdp) = sdp {
         response.headers.push("Content-Type", "application/sdp");
@@ -180,20 +204,60 @@ mod tests {
     }
 
     #[test]
+    fn via_and_contact_say_the_transport() {
+        let address = "[2001:db8::1]:5061".parse().expect("an address");
+        for (transport, scheme, via, contact) in [
+            (Transport::Udp, "sips", "UDP", "<sip:[2001:db8::1]:5061>"),
+            (
+                Transport::Tcp,
+                "sip",
+                "TCP",
+                "<sip:[2001:db8::1]:5061;transport=tcp>",
+            ),
+            (
+                Transport::Tls,
+                "sip",
+                "TLS",
+                "<sip:[2001:db8::1]:5061;transport=tls>",
+            ),
+            (Transport::Tls, "sips", "TLS", "<sips:[2001:db8::1]:5061>"),
+        ] {
+            let address = Advertised {
+                transport,
+                address,
+                allow: ALLOW,
+            };
+            let mut invite = invite();
+            let uri = Uri::parse(&format!("{scheme}:1@192.0.2.9")).expect("a URI");
+            invite.start = Message::request(Method::Invite, uri).start;
+            let ok = answer_to_invite(&invite, 200, "ours", address, None);
+            assert_eq!(ok.headers.first("Contact"), Some(contact));
+            let mut agent = UserAgent {
+                transactions: &mut Transactions::default(),
+                random: &mut Random::from_number(1),
+                address,
+            };
+            agent.complete(&mut invite);
+            assert_eq!(invite.headers.first("Contact"), Some(contact));
+            let via = format!("SIP/2.0/{via} [2001:db8::1]:5061;branch=z9hG4bK");
+            assert!(
+                invite
+                    .headers
+                    .first("Via")
+                    .is_some_and(|own| own.starts_with(&via))
+            );
+        }
+    }
+
+    #[test]
     fn what_answers_a_call_that_is_gone_is_ended() {
         let (mut transactions, mut random) = (Transactions::default(), Random::from_number(1));
-        let path = Path {
-            listener: 0,
-            remote: "192.0.2.9:5060".parse().expect("an address"),
-        };
+        let path = Path::udp(0, "192.0.2.9:5060".parse().expect("an address"));
         let now = Instant::from_millis(1);
         let mut agent = UserAgent {
             transactions: &mut transactions,
             random: &mut random,
-            identity: Identity {
-                address: "192.0.2.1:5060".parse().expect("an address"),
-                allow: ALLOW,
-            },
+            address: Advertised::udp("192.0.2.1:5060".parse().expect("an address")),
         };
         let tx = agent.request(now, path, invite()).expect("a transaction");
         let invite = sent(agent.transactions).remove(0);

@@ -19,6 +19,7 @@ mod sipp;
 mod speaker;
 mod stage;
 mod stream;
+mod tcp_peer;
 mod tiny_agent;
 mod tone;
 
@@ -35,3 +36,6 @@ mod ring_time;
 mod sanity;
 mod scenarios;
 mod silent_caller;
+mod transport;
+mod transport_stream;
+mod transport_torture;

@@ -56,14 +56,15 @@ pub fn branch(text: &str) -> Option<&str> {
 
 /// Where its SDP wants audio.
 pub fn audio_address(text: &str) -> Option<std::net::SocketAddr> {
-    let host = text
-        .lines()
-        .find_map(|line| line.strip_prefix("c=IN IP4 "))?;
+    let host = text.lines().find_map(|line| {
+        let kind = line.strip_prefix("c=IN IP")?;
+        kind.strip_prefix("4 ").or(kind.strip_prefix("6 "))
+    })?;
     let audio = text
         .lines()
         .find_map(|line| line.strip_prefix("m=audio "))?;
     let port: u16 = audio.split(' ').next()?.parse().ok()?;
-    Some((host.trim().parse::<std::net::Ipv4Addr>().ok()?, port).into())
+    Some((host.trim().parse::<std::net::IpAddr>().ok()?, port).into())
 }
 
 /// The messages in a file of SIPp's `-trace_msg`, in order. A last one that is not whole yet is left out.

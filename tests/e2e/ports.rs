@@ -41,13 +41,25 @@ fn is_free(port: u32) -> bool {
     UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
 }
 
-/// Whether somebody has bound this UDP port: asked from the kernel, since a trial bind of ours
-/// could be in the way of the peer's own.
+/// Whether somebody has bound this UDP port, or listens on this TCP port: asked from the kernel, since a trial bind
+/// of ours could be in the way of the peer's own.
 pub fn is_bound(port: u16) -> bool {
-    let table = std::fs::read_to_string("/proc/net/udp").expect("/proc/net/udp");
     let suffix = format!(":{port:04X}");
-    table
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(1))
-        .any(|local| local.ends_with(&suffix))
+    let is_it = |line: &str, state: Option<&str>| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().is_some_and(|local| local.ends_with(&suffix));
+        local && state.is_none_or(|state| words.nth(1) == Some(state))
+    };
+    // 0A: listening.
+    let tables = [
+        ("udp", None),
+        ("udp6", None),
+        ("tcp", Some("0A")),
+        ("tcp6", Some("0A")),
+    ];
+    tables.into_iter().any(|(name, state)| {
+        // Without IPv6 in the kernel there are no tables of it.
+        let table = std::fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+        table.lines().any(|line| is_it(line, state))
+    })
 }

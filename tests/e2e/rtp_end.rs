@@ -3,7 +3,7 @@
 use crate::audio::{from_alaw, from_ulaw};
 use crate::speaker::{Between, Speaker};
 use crate::stage::now_s;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -87,8 +87,13 @@ pub struct RtpEnd {
 impl RtpEnd {
     /// Binds a free even port and begins to listen.
     pub fn open() -> Self {
+        Self::open_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same at another address of this machine.
+    pub fn open_at(host: IpAddr) -> Self {
         let port = crate::ports::block(2);
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("a free RTP port");
+        let socket = UdpSocket::bind((host, port)).expect("a free RTP port");
         socket
             .set_read_timeout(Some(Duration::from_millis(50)))
             .expect("a read timeout");

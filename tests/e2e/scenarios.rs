@@ -3,12 +3,13 @@
 
 use crate::message::{Message, branch};
 use crate::rtp_end::{Packet, RtpEnd, sound};
-use crate::service::{Service, Setup};
+use crate::service::{Over, Service, Setup};
 use crate::sipp::{Plan, Sipp, scenario};
 use crate::speaker::Between;
 use crate::stage::{Stage, wait_for};
 use crate::tone::{strongest, tone};
 use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -79,7 +80,8 @@ macro_rules! scenarios {
     ($($name:ident: $row:expr,)*) => {
         /// All that is run.
         const NAMES: &[&str] = &[$(stringify!($name)),*];
-        $(#[test] fn $name() { run(stringify!($name), &$row); })*
+        const ROWS: &[(&str, Row)] = &[$((stringify!($name), $row)),*];
+        $(#[test] fn $name() { run(stringify!($name), &$row, UDP); })*
     };
 }
 
@@ -148,22 +150,48 @@ fn every_scenario_of_the_folder_is_run() {
     assert_eq!(files, NAMES);
 }
 
-fn run(name: &str, row: &Row) {
+/// What carries a scenario.
+#[derive(Clone, Copy)]
+pub struct Carried {
+    /// Where everybody is.
+    pub host: IpAddr,
+    /// SIPp's mode over TCP; without it UDP.
+    pub tcp: Option<&'static str>,
+}
+
+/// UDP, as most do.
+const UDP: Carried = Carried {
+    host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    tcp: None,
+};
+
+/// Runs a scenario over something else.
+pub fn run_over(name: &str, carried: Carried) {
+    let row = ROWS.iter().find(|(own, _)| *own == name);
+    run(name, &row.expect("a scenario").1, carried);
+}
+
+fn run(name: &str, row: &Row, carried: Carried) {
     let stage = Stage::shared(name);
-    let agent_port = crate::ports::one();
+    let agent_at = SocketAddr::new(carried.host, crate::ports::one());
+    let suffix = carried.tcp.map_or("", |_| ";transport=tcp");
     // Longer than the agent of ring_then_answer rings.
-    let service = Setup::new(&[agent_port]).ring_timeout("5s").start(&stage);
-    let (caller_media, agent_media) = (RtpEnd::open(), RtpEnd::open());
+    let service = Setup::new(&[])
+        .targets(&[format!("sip:agent@{agent_at}{suffix}")])
+        .host(carried.host)
+        .over(Over::Tcp)
+        .ring_timeout("5s")
+        .start(&stage);
+    let media = || RtpEnd::open_at(carried.host);
+    let (caller_media, agent_media) = (media(), media());
     let agent = (row.agent != Agent::Absent).then(|| {
         let file = scenario(&format!("{name}_uas"));
-        Plan::agent(&stage, "agent", &file, agent_port)
-            .media(&agent_media)
-            .start(row.limit_s + 5)
+        let plan = Plan::agent_at(&stage, "agent", &file, agent_at).media(&agent_media);
+        carried.put(plan).start(row.limit_s + 5)
     });
     let file = scenario(&format!("{name}_uac"));
-    let caller = Plan::caller(&stage, "caller", &file, service.sip)
-        .media(&caller_media)
-        .start(row.limit_s);
+    let plan = Plan::caller(&stage, "caller", &file, service.sip).media(&caller_media);
+    let caller = carried.put(plan).start(row.limit_s);
     let mut floor = Floor {
         service,
         caller,
@@ -193,6 +221,15 @@ fn run(name: &str, row: &Row) {
     (row.after)(&floor, record.as_ref());
     let Floor { service, .. } = floor;
     service.stop();
+}
+
+impl Carried {
+    fn put(self, plan: Plan<'_>) -> Plan<'_> {
+        match self.tcp {
+            Some(mode) => plan.over_tcp(mode),
+            None => plan,
+        }
+    }
 }
 
 impl Floor {

@@ -6,7 +6,7 @@ use crate::ports;
 use crate::stage::{Stage, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -23,6 +23,18 @@ pub struct Setup {
     ring_timeout: Option<String>,
     drain_timeout: Option<Duration>,
     calls: u16,
+    numbers: String,
+    host: IpAddr,
+    over: Vec<Over>,
+}
+
+/// A transport beside UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// At the same port as UDP.
+    Tcp,
+    /// There, with `cert.pem`, `key.pem` and the believed `ca.pem` of this folder.
+    Tls(SocketAddr, PathBuf),
 }
 
 impl Setup {
@@ -37,6 +49,9 @@ impl Setup {
             ring_timeout: None,
             drain_timeout: None,
             calls: 8,
+            numbers: "hotline".to_owned(),
+            host: Ipv4Addr::LOCALHOST.into(),
+            over: Vec::new(),
         }
     }
 
@@ -50,7 +65,34 @@ impl Setup {
             ring_timeout: None,
             drain_timeout: None,
             calls: 8,
+            numbers: "hotline".to_owned(),
+            host: Ipv4Addr::LOCALHOST.into(),
+            over: Vec::new(),
         }
+    }
+
+    /// These targets in place of others.
+    pub fn targets(mut self, uris: &[String]) -> Self {
+        self.targets = uris.iter().map(|uri| format!("\"{uri}\"")).collect();
+        self
+    }
+
+    /// Takes every number.
+    pub fn all_numbers(mut self) -> Self {
+        self.numbers = "*".to_owned();
+        self
+    }
+
+    /// Speaks SIP and RTP at this address of the machine.
+    pub fn host(mut self, host: IpAddr) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Speaks SIP over this too.
+    pub fn over(mut self, transport: Over) -> Self {
+        self.over.push(transport);
+        self
     }
 
     /// Another no-answer time.
@@ -73,7 +115,7 @@ impl Setup {
 
     /// Starts the service and waits until it says that it is ready.
     pub fn start(self, stage: &Stage) -> Service {
-        let sip = local(ports::one());
+        let sip = SocketAddr::new(self.host, ports::one());
         let web = local(ports::one());
         let store = stage.path("store");
         let config = stage.path("qingjiang.toml");
@@ -106,12 +148,31 @@ impl Setup {
         let drain_timeout = self.drain_timeout.map_or(String::new(), |time| {
             format!("drain_timeout = \"{}ms\"\n", time.as_millis())
         });
+        let mut listen = format!("\"udp:{sip}\"");
+        let mut certificates = String::new();
+        for over in &self.over {
+            match over {
+                Over::Tcp => listen += &format!(", \"tcp:{sip}\""),
+                Over::Tls(at, folder) => {
+                    listen += &format!(", \"tls:{at}\"");
+                    let file = |name: &str| folder.join(name).display().to_string();
+                    certificates = format!(
+                        "[sip.tls]\ncert = \"{}\"\nkey = \"{}\"\nca = \"{}\"\n",
+                        file("cert.pem"),
+                        file("key.pem"),
+                        file("ca.pem")
+                    );
+                }
+            }
+        }
         format!(
-            "[sip]\nlisten = [\"udp:{sip}\"]\n{drain_timeout}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\n\
+            "[sip]\nlisten = [{listen}]\n{drain_timeout}\n{certificates}\n[media]\naddress = \"{host}\"\nports = \"{first}-{last}\"\n\n\
              [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
-             [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\"]\n\n\
-             [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"hotline\"]\ntargets = [{targets}]\n\
+             [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\", \"::1\"]\n\n\
+             [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"{numbers}\"]\ntargets = [{targets}]\n\
              profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}",
+            host = self.host,
+            numbers = self.numbers,
             store = store.display(),
             targets = self.targets.join(", "),
         )
@@ -129,7 +190,7 @@ pub fn local(port: u16) -> SocketAddr {
 /// A running service.
 pub struct Service {
     peer: Peer,
-    /// Where it speaks SIP.
+    /// Where it speaks SIP, over UDP and TCP.
     pub sip: SocketAddr,
     web: SocketAddr,
     store: PathBuf,

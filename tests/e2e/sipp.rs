@@ -5,7 +5,7 @@ use crate::peer::{Peer, find};
 use crate::ports;
 use crate::rtp_end::RtpEnd;
 use crate::stage::{Stage, wait_for};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub fn scenario(name: &str) -> PathBuf {
 impl<'a> Plan<'a> {
     /// Calls `service` as the scenario `file` says.
     pub fn caller(stage: &'a Stage, name: &str, file: &Path, service: SocketAddr) -> Self {
-        let mut plan = Self::new(stage, name, file, ports::one());
+        let mut plan = Self::new(stage, name, file, ports::one(), service.ip());
         plan.is_agent = false;
         plan.arguments.insert(0, service.to_string());
         plan
@@ -43,10 +43,16 @@ impl<'a> Plan<'a> {
 
     /// Is called at `port` and acts as the scenario `file` says.
     pub fn agent(stage: &'a Stage, name: &str, file: &Path, port: u16) -> Self {
-        Self::new(stage, name, file, port)
+        Self::agent_at(stage, name, file, (Ipv4Addr::LOCALHOST, port).into())
     }
 
-    fn new(stage: &'a Stage, name: &str, file: &Path, port: u16) -> Self {
+    /// The same at another address of this machine.
+    pub fn agent_at(stage: &'a Stage, name: &str, file: &Path, at: SocketAddr) -> Self {
+        Self::new(stage, name, file, at.port(), at.ip())
+    }
+
+    fn new(stage: &'a Stage, name: &str, file: &Path, port: u16, host: IpAddr) -> Self {
+        let host = host.to_string();
         let plan = Self {
             stage,
             name: name.to_owned(),
@@ -63,14 +69,14 @@ impl<'a> Plan<'a> {
         plan.with(&["-sf", &file.display().to_string(), "-nostdin"])
             .with(&[
                 "-i",
-                "127.0.0.1",
+                &host,
                 "-p",
                 &port.to_string(),
                 "-cp",
                 &ports::one().to_string(),
             ])
             // Without -mi and -mp every SIPp binds port 6000.
-            .with(&["-mi", "127.0.0.1", "-mp", &ports::block(4).to_string()])
+            .with(&["-mi", &host, "-mp", &ports::block(4).to_string()])
             .with(&["-trace_msg", "-message_file", &log("messages")])
             .with(&["-trace_err", "-error_file", &log("errors")])
             .with(&[
@@ -92,6 +98,13 @@ impl<'a> Plan<'a> {
         self.arguments
             .extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
+    }
+
+    /// SIPp's own name of a transport over TCP: `t1`, one connection, or `tn`, one a call.
+    pub fn over_tcp(mut self, mode: &str) -> Self {
+        let udp = self.arguments.iter().position(|argument| argument == "udp");
+        self.arguments[udp.expect("the key of the transport")] = "tcp".to_owned();
+        self.with(&["-t", mode])
     }
 
     /// The media end that its SDP names.

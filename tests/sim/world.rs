@@ -217,10 +217,7 @@ impl World {
         match event {
             Event::In { from, bytes } => {
                 self.tell(|_| format!("{from} → {}", brief(&bytes)));
-                let path = Path {
-                    listener: 0,
-                    remote: from,
-                };
+                let path = Path::udp(0, from);
                 self.handle(Input::Sip { path, bytes });
             }
             Event::Out { to, bytes } => self.reach_peer(to, &bytes),
@@ -394,6 +391,7 @@ fn new_engine(config: &qingjiang::config::Config, seed: u64) -> Engine {
     Engine::new(Settings {
         config: config.clone(),
         listeners: vec![Listener {
+            transport: Default::default(),
             bound: engine(),
             advertised: engine(),
         }],

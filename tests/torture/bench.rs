@@ -4,6 +4,7 @@ use crate::machine::Machine;
 use qingjiang::base::ids::CallKey;
 use qingjiang::base::random::Random;
 use qingjiang::base::time::Instant;
+use qingjiang::base::transport::Transport;
 use qingjiang::call::desk::{Action, Listener};
 use qingjiang::call::doors::{Command, Fact, PortPair};
 use qingjiang::call::prompts::PromptNames;
@@ -42,6 +43,7 @@ static FRESH: LazyLock<Engine> = LazyLock::new(fresh);
 fn fresh() -> Engine {
     let address: SocketAddr = "203.0.113.1:5060".parse().expect("an address");
     let listener = Listener {
+        transport: Transport::Udp,
         bound: address,
         advertised: address,
     };
@@ -77,10 +79,7 @@ impl Bench {
     /// A datagram comes in; gives what is sent at once, and to whom.
     pub fn receive(&mut self, bytes: &[u8], from: &str) -> Vec<(SocketAddr, Vec<u8>)> {
         let remote = from.parse().expect("an address");
-        let path = Path {
-            listener: 0,
-            remote,
-        };
+        let path = Path::udp(0, remote);
         let bytes = bytes.to_vec();
         self.handle(Input::Sip { path, bytes })
     }

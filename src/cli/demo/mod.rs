@@ -7,7 +7,8 @@ mod scenes;
 mod story;
 
 use super::config_file;
-use crate::config::{self, Config};
+use crate::base::transport::Transport;
+use crate::config::{self, Config, Listen};
 use crate::hotline::record::CallRecord;
 use crate::service::Service;
 use crate::service::store::{CallFilter, Reader};
@@ -74,13 +75,14 @@ fn settings(desks: &Desks, folder: &Path) -> Result<Config, String> {
     let read = config::read(CONFIG, "config/demo.toml", &ThisMachine);
     let mut config = read.map_err(|problems| problems.to_string())?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    config.sip.listen = vec![free];
+    config.sip.listen = vec![Listen::udp(free)];
     config.web.listen = Some(free);
     config.store.path = PathBuf::from(folder);
     let hotlines = config.hotlines.iter_mut().map(Arc::make_mut);
     for target in hotlines.flat_map(|hotline| &mut hotline.targets) {
         if let Some(address) = desks.address_of(&target.name) {
             target.address = address;
+            target.transport = Transport::Udp;
             target.uri = format!("sip:{}@{address}", target.name);
         }
     }

@@ -240,10 +240,7 @@ impl Scene {
     /// A datagram comes in.
     pub fn receive(&mut self, from: &str, message: &Message) {
         let remote = from.parse().expect("an address");
-        let path = Path {
-            listener: 0,
-            remote,
-        };
+        let path = Path::udp(0, remote);
         let bytes = message.to_bytes();
         self.handle(Input::Sip { path, bytes });
     }

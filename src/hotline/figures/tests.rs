@@ -11,7 +11,9 @@ const SALES: HotlineIndex = HotlineIndex(1);
 pub(crate) fn config() -> Config {
     Config {
         sip: Sip {
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            listen: vec![Listen::udp("127.0.0.1:0".parse().unwrap())],
+            dscp: 24,
+            tls: None,
             advertise: None,
             drain_timeout: Duration::from_secs(1),
         },
@@ -49,6 +51,7 @@ fn hotline(name: &str, targets: &[&str]) -> Hotline {
     let target = |name: &&str| Target {
         uri: "sip:1000@127.0.0.1:5090".into(),
         address: "127.0.0.1:5090".parse().unwrap(),
+        transport: Default::default(),
         name: (*name).into(),
         answer_means: AnswerMeans::Person,
         ringing_183: false,

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::service::media::MediaThreads;
 use crate::service::store::StoreHandle;
 use crate::service::telemetry::Published;
-use crate::service::transport::udp::SipSockets;
+use crate::service::transport::SipSockets;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::OwnedFd;

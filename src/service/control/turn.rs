@@ -11,7 +11,7 @@ use crate::service::clock;
 use crate::service::media::{Full, MediaThreads};
 use crate::service::store::StoreHandle;
 use crate::service::telemetry::{Published, Readiness, Snapshot};
-use crate::service::transport::udp::SipSockets;
+use crate::service::transport::{SipSockets, StreamEvent};
 use crate::sip::transaction::Path;
 use rustix::event::{Timespec, epoll};
 use std::collections::VecDeque;
@@ -24,10 +24,10 @@ use std::time::Duration;
 /// How old the published figures may be.
 const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 
-/// Datagrams of one socket, and facts, that are taken before the others have their turn.
+/// Datagrams of one socket, messages of all connections, and facts, that are taken before the others have their turn.
 const BATCH: usize = 64;
 
-/// How often it is said that datagrams cannot be sent: a peer must not fill the log.
+/// How often it is said that messages cannot be sent: a peer must not fill the log.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the last messages of a drain are waited for once no call is up any more (T4, RFC 3261
@@ -36,6 +36,7 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
 const WAKE: u64 = u64::MAX;
 const FACTS: u64 = u64::MAX - 1;
+const STREAMS: u64 = u64::MAX - 2;
 
 /// The control thread's belongings.
 pub(super) struct Loop {
@@ -52,7 +53,7 @@ pub(super) struct Loop {
     commands: VecDeque<(u16, Command)>,
     /// Records that the store had no room for, in order.
     records: VecDeque<Box<CallRecord>>,
-    /// Datagrams that could not be sent; the engine is told of each after the input that made it.
+    /// Messages that could not be sent; the engine is told of each after the input that made it.
     unsent: Vec<Vec<u8>>,
     /// How many there were since the last warning, and when the next one may be.
     unsent_count: u64,
@@ -82,8 +83,11 @@ impl Loop {
         drain_timeout: Duration,
     ) -> io::Result<Loop> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (index, socket) in sockets.iter().enumerate() {
-            watch(&poll, socket, index as u64)?;
+        for (index, socket) in sockets.udp() {
+            watch(&poll, socket, u64::from(index))?;
+        }
+        if let Some(streams) = sockets.streams_fd() {
+            watch(&poll, streams, STREAMS)?;
         }
         watch(&poll, &*wake, WAKE)?;
         watch(&poll, media.facts_fd(), FACTS)?;
@@ -128,6 +132,7 @@ impl Loop {
                 match event.data.u64() {
                     WAKE => self.take_orders(),
                     FACTS => self.take_facts(),
+                    STREAMS => self.take_streamed(),
                     listener => self.take_datagrams(listener as u16),
                 }
             }
@@ -149,6 +154,7 @@ impl Loop {
     /// Ends the other threads; all records are on disk afterwards.
     pub(super) fn close(&mut self) -> Result<(), String> {
         self.take_facts();
+        self.sockets.close();
         let Some(store) = self.store.take() else {
             return Ok(());
         };
@@ -185,7 +191,10 @@ impl Loop {
                     self.feed(Input::Drain);
                 }
                 Order::ShutDown => self.hang_up_all(),
-                Order::Renew(config) => self.feed(Input::Renew(config)),
+                Order::Renew(config) => {
+                    self.sockets.renew(&config);
+                    self.feed(Input::Renew(config));
+                }
             }
         }
     }
@@ -213,6 +222,15 @@ impl Loop {
                 bytes: bytes.to_vec(),
             };
             self.feed(input);
+        }
+    }
+
+    fn take_streamed(&mut self) {
+        for event in self.sockets.receive_streamed(BATCH) {
+            self.feed(match event {
+                StreamEvent::Message { path, bytes } => Input::Sip { path, bytes },
+                StreamEvent::Unsent { bytes } => Input::SipUnreachable { bytes },
+            });
         }
     }
 
@@ -254,12 +272,12 @@ impl Loop {
         let Err(error) = self.sockets.send(path, bytes) else {
             return;
         };
-        tracing::debug!(remote = %path.remote, %error, "a SIP datagram cannot be sent");
+        tracing::debug!(remote = %path.remote, %error, "a SIP message cannot be sent");
         self.unsent_count += 1;
         let now = clock::now();
         if now >= self.warn_at {
             let count = std::mem::take(&mut self.unsent_count);
-            tracing::warn!(count, kind = ?error.kind(), "SIP datagrams cannot be sent");
+            tracing::warn!(count, kind = ?error.kind(), "SIP messages cannot be sent");
             self.warn_at = now + WARN_EVERY;
         }
         self.unsent.push(bytes.to_vec());

@@ -2,7 +2,8 @@
 //!
 //! Source: RFC 3261 §18.2.1 and §18.2.2, RFC 3581 §4.
 
-use super::{Path, SIP_PORT};
+use super::Path;
+use crate::base::transport::Transport;
 use crate::sip::wire::{Message, PeerFault};
 use std::net::SocketAddr;
 
@@ -24,21 +25,25 @@ pub(super) fn note_source(request: &mut Message, source: SocketAddr) -> Result<(
     Ok(())
 }
 
-/// Where the response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4): the source, at its port if it asked
-/// for that with `rport`, else at the port of its sent-by.
+/// Where the response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4). Over UDP: the source, at its port if it asked
+/// for that with `rport`, else at the port of its sent-by. Over a stream: the connection that it came on; where that is
+/// gone, the source at the port of its sent-by.
 pub fn response_path(request: &Message, source: Path) -> Path {
     let Ok(via) = request.top_via() else {
         return source;
     };
     // Nobody can be reached at port 0.
-    if via.has_rport() || via.port == Some(0) {
+    if via.port == Some(0) {
         return source;
     }
-    // What is not UDP in the Via came over UDP all the same: it is answered where it came from.
-    if !via.transport.eq_ignore_ascii_case("UDP") {
+    // What names another transport in the Via came over this one all the same: it is answered where it came from.
+    if Transport::of_name(&via.transport) != Some(source.transport) {
         return source;
     }
-    let port = via.port.unwrap_or(SIP_PORT);
+    if via.has_rport() && source.transport == Transport::Udp {
+        return source;
+    }
+    let port = via.port.unwrap_or(source.transport.default_port());
     let remote = SocketAddr::new(source.remote.ip(), port);
     Path { remote, ..source }
 }

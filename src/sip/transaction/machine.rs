@@ -83,24 +83,34 @@ impl Machine {
     }
 
     /// The timers that run in a state, each with its time from when the state was entered. Between two states
-    /// with the same timers they run on.
-    pub fn waits(self) -> &'static [(Timer, Duration)] {
+    /// with the same timers they run on. Over a reliable transport nothing is repeated, so that A, E and G never run,
+    /// and nothing repeated is awaited, so that D, I, J and K are over at once (RFC 3261 table 4); the 2xx of an
+    /// INVITE is repeated from end to end, so that L and M stay (RFC 6026 §8).
+    pub fn waits(self, reliable: bool) -> &'static [(Timer, Duration)] {
         use {client::State as C, invite_client::State as IC};
         use {invite_server::State as IS, server::State as S};
+        const AT_ONCE: Duration = Duration::ZERO;
         match self {
+            Machine::InviteClient(IC::Calling) if reliable => &[(B, TIMEOUT)],
             Machine::InviteClient(IC::Calling) => &[(A, T1), (B, TIMEOUT)],
             // B runs here too, but only from a CANCEL on.
             Machine::InviteClient(IC::Proceeding | IC::Terminated) => &[],
+            Machine::InviteClient(IC::Completed) if reliable => &[(D, AT_ONCE)],
             Machine::InviteClient(IC::Completed) => &[(D, TIMEOUT)],
             Machine::InviteClient(IC::Accepted) => &[(M, TIMEOUT)],
+            Machine::Client(C::Trying | C::Proceeding) if reliable => &[(F, TIMEOUT)],
             Machine::Client(C::Trying | C::Proceeding) => &[(E, T1), (F, TIMEOUT)],
+            Machine::Client(C::Completed) if reliable => &[(K, AT_ONCE)],
             Machine::Client(C::Completed) => &[(K, T4)],
             Machine::Client(C::Terminated) => &[],
             Machine::InviteServer(IS::Proceeding | IS::Terminated) => &[],
+            Machine::InviteServer(IS::Completed) if reliable => &[(H, TIMEOUT)],
             Machine::InviteServer(IS::Completed) => &[(G, T1), (H, TIMEOUT)],
+            Machine::InviteServer(IS::Confirmed) if reliable => &[(I, AT_ONCE)],
             Machine::InviteServer(IS::Confirmed) => &[(I, T4)],
             Machine::InviteServer(IS::Accepted) => &[(L, TIMEOUT)],
             Machine::Server(S::Trying | S::Proceeding | S::Terminated) => &[],
+            Machine::Server(S::Completed) if reliable => &[(J, AT_ONCE)],
             Machine::Server(S::Completed) => &[(J, TIMEOUT)],
         }
     }

@@ -1,4 +1,4 @@
-//! All SIP transactions over UDP: matching, repetition, time-outs.
+//! All SIP transactions: matching, repetition over UDP, time-outs.
 //!
 //! It keeps the machines, finds the one that a message belongs to, runs their timers and carries out their effects
 //! as values in an outbox. It never reads a clock and knows nothing of dialogs or calls: the transaction user
@@ -31,6 +31,7 @@ pub mod table;
 pub use address::response_path;
 pub use store::{Limits, Transactions};
 
+use crate::base::transport::Transport;
 use crate::sip::wire::Message;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -44,20 +45,43 @@ pub const T2: Duration = Duration::from_secs(4);
 pub const T4: Duration = Duration::from_secs(5);
 /// 64 × T1: timers B, D (at least 32 s), F, H, J, L and M.
 pub const TIMEOUT: Duration = Duration::from_secs(32);
-/// Port of a sent-by without one (RFC 3261 §18.2.2, §19.1.2).
-pub const SIP_PORT: u16 = 5060;
-
 /// Names a transaction within this process life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TxId(u64);
+
+/// Names a connection of a stream transport; never used again in this process life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionId(pub u64);
 
 /// Which of our sockets, and who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Path {
     /// Index of our listener.
     pub listener: u16,
+    /// What the listener speaks.
+    pub transport: Transport,
     /// The peer.
     pub remote: SocketAddr,
+    /// The connection that is used as long as it is there; then, and where there is none, one that goes to
+    /// `remote` is, an old one or a new one. Always `None` over UDP.
+    pub connection: Option<ConnectionId>,
+}
+
+impl Path {
+    /// The way from a UDP socket of ours.
+    pub const fn udp(listener: u16, remote: SocketAddr) -> Path {
+        Path::new(listener, Transport::Udp, remote)
+    }
+
+    /// The way from a listener, over no connection in particular.
+    pub const fn new(listener: u16, transport: Transport, remote: SocketAddr) -> Path {
+        Path {
+            listener,
+            transport,
+            remote,
+            connection: None,
+        }
+    }
 }
 
 /// A datagram to send.

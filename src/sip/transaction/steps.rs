@@ -61,13 +61,14 @@ impl Transactions {
             return None;
         };
         transaction.machine = next;
+        let reliable = transaction.path.transport.is_reliable();
         if next.is_terminated() {
             self.forget(tx);
-        } else if next.waits() != before.waits() {
+        } else if next.waits(reliable) != before.waits(reliable) {
             for timer in next.timers() {
                 self.timers.cancel((tx, *timer));
             }
-            for (timer, wait) in next.waits() {
+            for (timer, wait) in next.waits(reliable) {
                 self.timers.set((tx, *timer), now + *wait);
             }
         }

@@ -154,7 +154,7 @@ impl Transactions {
             Key::Client(key) => self.clients.insert(key.clone(), tx),
             Key::Server(key) => self.servers.insert(key.clone(), tx),
         };
-        for (timer, wait) in machine.waits() {
+        for (timer, wait) in machine.waits(path.transport.is_reliable()) {
             self.timers.set((tx, *timer), now + *wait);
         }
         let fixed_bytes = bytes_of(&request) + key.bytes();

@@ -6,10 +6,7 @@ use crate::sip::wire::parse_datagram;
 
 fn path() -> Path {
     let remote = "192.0.2.9:5060".parse().expect("an address");
-    Path {
-        listener: 0,
-        remote,
-    }
+    Path::udp(0, remote)
 }
 
 fn request(method: &str, branch: &str, sent_by: &str) -> Message {
@@ -48,9 +45,42 @@ fn answers_go_to_the_sent_by_port_or_to_the_source_where_that_is_no_port() {
         response_path(&request, source).remote.port()
     };
     assert_eq!(to("192.0.2.9:5070"), 5070);
-    assert_eq!(to("192.0.2.9"), SIP_PORT);
+    assert_eq!(to("192.0.2.9"), 5060);
     assert_eq!(to("192.0.2.9:0"), source.remote.port());
     assert_eq!(to("192.0.2.9:5070;rport"), source.remote.port());
+}
+
+fn stream() -> Path {
+    Path {
+        connection: Some(ConnectionId(7)),
+        ..Path::new(1, Transport::Tcp, path().remote)
+    }
+}
+
+#[test]
+fn an_answer_over_a_stream_has_its_connection_and_where_to_go_without_it() {
+    let mut request = request("OPTIONS", "1", "192.0.2.9:5070;rport");
+    let to = |request: &Message, source| response_path(request, source).remote.port();
+    assert_eq!(
+        to(&request, stream()),
+        stream().remote.port(),
+        "no TCP in it"
+    );
+    let via = |text: &str| format!("SIP/2.0/{text};branch=z9hG4bK1");
+    for (text, transport, port) in [
+        ("TCP 192.0.2.9:5070;rport", Transport::Tcp, 5070),
+        ("tcp a.example", Transport::Tcp, 5060),
+        ("TLS a.example", Transport::Tls, 5061),
+    ] {
+        request.headers.set("Via", &via(text));
+        let source = Path {
+            transport,
+            ..stream()
+        };
+        let answer = response_path(&request, source);
+        assert_eq!(answer.connection, Some(ConnectionId(7)));
+        assert_eq!(answer.remote, SocketAddr::new(source.remote.ip(), port));
+    }
 }
 
 #[test]
@@ -89,10 +119,13 @@ fn run(all: &mut Transactions) -> (Vec<u64>, Vec<u64>) {
 
 /// Takes a request of a peer at 1 s and answers it at once.
 fn answered(method: &str, status: u16) -> Transactions {
+    answered_over(path(), method, status)
+}
+
+fn answered_over(path: Path, method: &str, status: u16) -> Transactions {
     let (now, mut all) = (Instant::from_millis(1_000), Transactions::default());
     let request = request(method, "1", "192.0.2.9");
-    let Ok(Some(Arrival::Request { tx, message, .. })) = all.on_message(now, path(), request)
-    else {
+    let Ok(Some(Arrival::Request { tx, message, .. })) = all.on_message(now, path, request) else {
         panic!("a request")
     };
     all.respond(now, tx, &message.reply(status, None));
@@ -163,6 +196,57 @@ fn a_failure_is_repeated_until_its_ack_and_other_answers_are_not() {
     assert_eq!(told, Ok(None), "the ACK of a failure ends here");
     assert_eq!(acknowledged.next_deadline(), Some(now + T4));
     assert_eq!(run(&mut acknowledged), (vec![0], vec![]));
+}
+
+#[test]
+fn nothing_is_repeated_over_a_stream_and_time_outs_stay() {
+    let now = Instant::from_millis(1_000);
+    for method in ["INVITE", "BYE"] {
+        let mut all = Transactions::default();
+        all.request(now, stream(), request(method, "1", "192.0.2.1"));
+        assert_eq!(run(&mut all), (vec![0], vec![32_000]), "{method}");
+    }
+    let (mut bye, request) = (Transactions::default(), request("BYE", "1", "192.0.2.1"));
+    bye.request(now, stream(), request.clone());
+    let told = bye.on_message(now + T1, stream(), request.reply(180, None));
+    assert!(matches!(told, Ok(Some(Arrival::Response { .. }))));
+    assert_eq!(
+        run(&mut bye),
+        (vec![0], vec![32_000]),
+        "the 180 gives no time"
+    );
+}
+
+#[test]
+fn nothing_repeated_is_awaited_from_a_stream() {
+    let now = Instant::from_millis(1_000);
+    for (method, status) in [("INVITE", 486), ("BYE", 200)] {
+        let (mut all, request) = (Transactions::default(), request(method, "1", "192.0.2.1"));
+        all.request(now, stream(), request.clone());
+        let told = all.on_message(now, stream(), request.reply(status, None));
+        assert!(matches!(told, Ok(Some(Arrival::Response { .. }))));
+        assert_eq!(all.next_deadline(), Some(now), "timers D and K");
+        run(&mut all);
+    }
+}
+
+#[test]
+fn an_answer_over_a_stream_is_sent_once_and_an_invites_failure_awaits_its_ack() {
+    let now = Instant::from_millis(1_000);
+    let over = |method, status| answered_over(stream(), method, status);
+    assert_eq!(run(&mut over("INVITE", 486)), (vec![0], vec![32_000]));
+    let mut bye = over("BYE", 200);
+    assert_eq!(bye.next_deadline(), Some(now), "timer J");
+    assert_eq!(run(&mut bye), (vec![0], vec![]));
+    let mut acknowledged = over("INVITE", 486);
+    let ack = request("ACK", "1", "192.0.2.9");
+    assert_eq!(acknowledged.on_message(now, stream(), ack), Ok(None));
+    assert_eq!(acknowledged.next_deadline(), Some(now), "timer I");
+    assert_eq!(run(&mut acknowledged), (vec![0], vec![]));
+    // A 2xx is repeated from end to end, over whatever lies between.
+    let mut accepted = over("INVITE", 200);
+    assert_eq!(accepted.next_deadline(), Some(now + TIMEOUT), "timer L");
+    run(&mut accepted);
 }
 
 /// Transactions with room for so many; as many INVITEs of a peer are in, each with a body of `body` bytes.

@@ -5,6 +5,7 @@
 use super::fault::PeerFault;
 use super::headers::Headers;
 use super::scan::{digits, is_token};
+use super::stream::is_sip;
 use super::text;
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use std::borrow::Cow;
@@ -127,23 +128,25 @@ pub fn frame_stream(buffer: &[u8]) -> Result<Option<usize>, PeerFault> {
     let Some(start) = lines.line() else {
         return unfinished;
     };
-    if !start
-        .windows(4)
-        .any(|word| word.eq_ignore_ascii_case(b"SIP/"))
-    {
+    if !is_sip(start) {
         return Err(PeerFault::NotSip);
     }
     let head = read_head(&mut lines);
     if !head.closed {
         return unfinished;
     }
-    let length = content_length(&head.headers)?;
+    let length = stream_length(&head.headers, buffer.len() - lines.rest().len())?;
+    Ok((length <= buffer.len()).then_some(length))
+}
+
+/// How long a message in a stream is, head and body: there Content-Length is mandatory (RFC 3261 §18.3).
+pub(super) fn stream_length(headers: &Headers, head: usize) -> Result<usize, PeerFault> {
+    let length = content_length(headers)?;
     let length = length.ok_or(PeerFault::MissingHeader("Content-Length"))?;
-    let whole = (buffer.len() - lines.rest().len()).saturating_add(length);
-    if whole > SIP_MESSAGE_BYTES_MAX {
-        return Err(PeerFault::TooLong);
+    match head.saturating_add(length) {
+        whole if whole > SIP_MESSAGE_BYTES_MAX => Err(PeerFault::TooLong),
+        whole => Ok(whole),
     }
-    Ok((whole <= buffer.len()).then_some(whole))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! A datagram → a [`Message`], or the reason why not.
+//! A datagram, or a message out of a stream → a [`Message`], or the reason why not.
 //!
 //! Reading goes on behind a fault as far as it can, so that a refused request can be answered; of several
 //! faults the first counts. Source: RFC 3261 §7.1, §7.2, §18.3; RFC 4475.
 
 use super::check::check;
 use super::fault::{PeerFault, Refused};
-use super::frame::{Lines, content_length, read_head};
+use super::frame::{Lines, content_length, read_head, stream_length};
 use super::message::{Message, Start};
 use super::method::Method;
 use super::scan::digits;
@@ -18,11 +18,31 @@ use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
 /// # Errors
 /// What is wrong with it, and the request as far as it could be read.
 pub fn parse_datagram(bytes: &[u8]) -> Result<Message, Refused> {
-    let reading = read(bytes).map_err(|fault| Refused {
+    judged(bytes, read(bytes))
+}
+
+/// Reads one message that came in a stream, as [`super::Framer`] cut it: Content-Length is mandatory, and says no
+/// more than a message may have (RFC 3261 §18.3).
+///
+/// # Errors
+/// As [`parse_datagram`].
+pub fn parse_framed(bytes: &[u8]) -> Result<Message, Refused> {
+    let mut lines = Lines::new(bytes);
+    lines.line();
+    let head = read_head(&mut lines);
+    let length = stream_length(&head.headers, bytes.len() - lines.rest().len());
+    let reading = read(bytes).map(|reading| Reading {
+        fault: length.err().filter(|_| head.closed).or(reading.fault),
+        ..reading
+    });
+    judged(bytes, reading)
+}
+
+fn judged(bytes: &[u8], reading: Result<Reading, PeerFault>) -> Result<Message, Refused> {
+    let Reading { message, fault } = reading.map_err(|fault| Refused {
         fault,
         message: None,
     })?;
-    let Reading { message, fault } = reading;
     let too_long = (bytes.len() > SIP_MESSAGE_BYTES_MAX).then_some(PeerFault::TooLong);
     match too_long.or(fault).or_else(|| check(&message).err()) {
         None => Ok(message),

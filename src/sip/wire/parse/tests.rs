@@ -319,6 +319,7 @@ proptest! {
     #[test]
     fn no_input_breaks_the_reader(bytes in messages()) {
         let _ = crate::sip::wire::frame_stream(&bytes);
+        let _ = parse_framed(&bytes);
         match parse_datagram(&bytes) {
             Ok(message) => {
                 let _ = (message.contact(), message.name_addrs("Contact"), message.tokens("Via"), message.content_type());
@@ -328,4 +329,22 @@ proptest! {
             Err(refused) => { let _ = refused.answer().map(|answer| answer.to_bytes()); }
         }
     }
+}
+
+#[test]
+fn a_stream_needs_a_content_length_that_can_be_followed() {
+    let head = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nFrom: <sip:a>;tag=1\r\n\
+        To: <sip:b>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n";
+    let status = |length: &str| match parse_framed(format!("{head}{length}\r\n").as_bytes()) {
+        Ok(_) => 200,
+        Err(refused) => refused
+            .answer()
+            .and_then(|answer| answer.status())
+            .unwrap_or(0),
+    };
+    assert_eq!(status("l: 0\r\n"), 200);
+    assert_eq!(status(""), 400);
+    assert_eq!(status("l: -1\r\n"), 400);
+    assert_eq!(status("l: 70000\r\n"), 513);
+    assert!(parse_datagram(format!("{head}\r\n").as_bytes()).is_ok());
 }
