@@ -104,7 +104,8 @@ impl Call {
         let listener = desk.listener_towards(remote)?;
         let path = Path { listener, remote };
         let invite = self.invite_for(desk, listener, uri);
-        Attempt::start(desk, now, self.key, target, path, invite)
+        let chosen = self.hotline.targets.get(target)?;
+        Attempt::start(desk, now, self.key, (target, chosen), path, invite)
     }
 
     /// Our own INVITE: another dialog, the caller's identity, our address everywhere (RFC 7092 §3.1).
@@ -152,6 +153,9 @@ impl Call {
     ) {
         let Some(index) = self.attempt_of(tx) else {
             if response.status().is_some_and(|status| status >= 200) {
+                for attempt in &mut self.attempts {
+                    attempt.on_bye_answered(desk, now, tx, response);
+                }
                 self.on_request_ended(tx);
             }
             return;

@@ -10,6 +10,7 @@
 //! | [`attempt`] | a target's leg, which we call |
 //! | [`audio`] | ports, offers and answers |
 //! | [`hunting`] | until somebody answers |
+//! | [`login`] | what targets' challenges are answered with, for all calls |
 //! | [`talking`] | from the answer on: requests inside the legs, listening, the script |
 //! | [`ending`] | who hung up, the record |
 //! | [`ledger`] | the times that the record and the figures are made of |
@@ -24,6 +25,7 @@ pub mod doors;
 pub mod ending;
 pub mod hunting;
 pub mod ledger;
+pub mod login;
 pub mod ports;
 pub mod prompts;
 pub mod talking;

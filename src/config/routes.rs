@@ -1,5 +1,6 @@
 //! Who may call, and where calls go: `[[trunk]]`, `[[hotline]]` and their targets.
 
+use super::auth::credentials;
 use super::file::{At, Table, Value};
 use super::profiles::{DEFAULT, Profiles};
 use super::target::{Host, place};
@@ -59,7 +60,7 @@ pub(super) fn read(root: &Table<'_>, ground: &Ground<'_>) -> Routes {
     let mut routes = Routes::default();
     root.required("trunk", "one [[trunk]] at least, that says who may call");
     for table in root.tables("trunk") {
-        let trunk = routes.trunk(&table);
+        let trunk = routes.trunk(&table, ground);
         routes.trunks.push(trunk);
     }
     root.required("hotline", "one [[hotline]] at least");
@@ -71,17 +72,23 @@ pub(super) fn read(root: &Table<'_>, ground: &Ground<'_>) -> Routes {
 }
 
 impl Routes {
-    fn trunk(&mut self, table: &Table<'_>) -> Option<Trunk> {
+    fn trunk(&mut self, table: &Table<'_>, ground: &Ground<'_>) -> Option<Trunk> {
         let name = named(table);
+        let auth = credentials(table, ground.world);
         let what = "a list of networks such as [\"192.0.2.0/24\"]";
-        let from = table.list("from", what, NETWORKS_MAX, network);
-        table.finish(&["auth", "listen", "media_address", "country_code"]);
+        let from = match (table.value("from"), &auth) {
+            // Whoever knows a password may call from anywhere; if something is wrong with that, it has been said.
+            (None, None | Some(Some(_))) => Vec::new(),
+            _ => table.list("from", what, NETWORKS_MAX, network),
+        };
+        table.finish(&["listen", "media_address", "country_code"]);
         let networks = from.iter().map(|network| network.it).collect();
         self.trunk_names.extend(name.clone());
         self.networks.extend(from);
         Some(Trunk {
             name: name?.it,
             from: networks,
+            auth: auth?,
         })
     }
 
@@ -139,6 +146,7 @@ impl Routes {
                     name: UNNAMED.into(),
                     answer_means: AnswerMeans::Person,
                     ringing_183: false,
+                    auth: None,
                 },
                 spot: address.spot,
             });
@@ -150,8 +158,9 @@ impl Routes {
         let label = label.map(|value| value.read_at("be text in quotes", name));
         let answer_means = table.word("answer_means", &ANSWER_MEANS, AnswerMeans::Person);
         let ringing_183 = table.flag("ringing_183", false);
-        table.finish(&["auth"]);
-        let address = address?;
+        let auth = credentials(&table, ground.world);
+        table.finish(&[]);
+        let (address, auth) = (address?, auth?);
         let (label, spot) = match label {
             None => (UNNAMED.into(), address.spot),
             Some(label) => label.map(|label| (label.it, label.spot))?,
@@ -163,6 +172,7 @@ impl Routes {
                 name: label,
                 answer_means,
                 ringing_183,
+                auth,
             },
             spot,
         })
@@ -252,7 +262,7 @@ fn voice(table: &Table<'_>) -> Option<&'static str> {
 }
 
 /// Where a URI is sent: its address, or the first of its host's that a SIP socket can send to.
-fn resolved(uri: &str, ground: &Ground<'_>) -> Result<SocketAddr, String> {
+pub(super) fn resolved(uri: &str, ground: &Ground<'_>) -> Result<SocketAddr, String> {
     let place = place(uri)?;
     let addresses: Vec<IpAddr> = match place.host {
         Host::Address(address) => vec![address],

@@ -1,5 +1,6 @@
 //! What the engine does at its edge: strangers here, whole calls in the modules below.
 
+mod challenged;
 mod early_bye;
 mod full_table;
 mod gone;
