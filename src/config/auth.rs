@@ -16,9 +16,11 @@ const TEXT_BYTES_MAX: usize = 256;
 /// Registrations of one file.
 const REGISTRATIONS_MAX: usize = 64;
 
+/// In the order of the default: clients that know MD5 only (SIPp 3.6 and many phones) read the first challenge and no
+/// other, and fail where it is SHA-256.
 const ALGORITHMS: [(&str, DigestAlgorithm); 2] = [
-    ("SHA-256", DigestAlgorithm::Sha256),
     ("MD5", DigestAlgorithm::Md5),
+    ("SHA-256", DigestAlgorithm::Sha256),
 ];
 
 /// `[auth]`: how we challenge.
@@ -28,7 +30,7 @@ pub(super) fn auth(root: &Table<'_>) -> Auth {
     let realm = realm.and_then(|value| value.read("be text in quotes", plain));
     let algorithms = match table.value("algorithms") {
         Some(_) => {
-            let what = "a list such as [\"SHA-256\", \"MD5\"]";
+            let what = "a list such as [\"MD5\", \"SHA-256\"]";
             let list = table.list("algorithms", what, ALGORITHMS.len(), algorithm);
             list.into_iter().map(|one| one.it).collect()
         }
@@ -43,7 +45,7 @@ pub(super) fn auth(root: &Table<'_>) -> Auth {
 
 fn algorithm(text: &str) -> Result<DigestAlgorithm, String> {
     let found = ALGORITHMS.into_iter().find(|(name, _)| *name == text);
-    let must = "must be \"SHA-256\" or \"MD5\"";
+    let must = "must be \"MD5\" or \"SHA-256\"";
     found.map(|(_, algorithm)| algorithm).ok_or(must.into())
 }
 

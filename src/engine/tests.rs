@@ -5,9 +5,11 @@ mod early_bye;
 mod full_table;
 mod gone;
 mod hang_up;
+mod logs_in;
 mod long_ringing;
 mod lost_ack;
 mod never_treated;
+mod registers;
 mod scene;
 mod unusable;
 

@@ -26,6 +26,8 @@ enum Agent {
 /// How one scenario is run and what must be true beyond what SIPp checks.
 struct Row {
     agent: Agent,
+    /// What the service is set up with besides.
+    setup: fn(Setup) -> Setup,
     /// What the record says.
     record: &'static [(&'static str, &'static str)],
     /// What the media ends do while the call is up.
@@ -47,6 +49,7 @@ struct Floor {
 /// Answered, and ended by the caller.
 const ANSWERED: Row = Row {
     agent: Agent::Called,
+    setup: |setup| setup,
     record: &[("outcome", "answered"), ("ended_by", "caller")],
     media: |_| (),
     after: |_, _| (),
@@ -84,6 +87,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    agent_challenges_401: Row { setup: with_an_account, ..ANSWERED },
+    agent_challenges_407: Row { setup: with_an_account, ..ANSWERED },
+    b2bua_challenges: Row { setup: with_a_password, ..ANSWERED },
+    b2bua_challenges_bad: Row { setup: with_a_password, after: was_unauthorized, ..ALONE },
     bad_sdp: PERHAPS,
     basic_call: Row { media: tones_both_ways, ..ANSWERED },
     big_headers: PERHAPS,
@@ -143,7 +150,8 @@ fn run(name: &str, row: &Row) {
     let stage = Stage::shared(name);
     let agent_port = crate::ports::one();
     // Longer than the agent of ring_then_answer rings.
-    let service = Setup::new(&[agent_port]).ring_timeout("5s").start(&stage);
+    let setup = Setup::new(&[agent_port]).ring_timeout("5s");
+    let service = (row.setup)(setup).start(&stage);
     let (caller_media, agent_media) = (RtpEnd::open(), RtpEnd::open());
     let agent = (row.agent != Agent::Absent).then(|| {
         let file = scenario(&format!("{name}_uas"));
@@ -184,6 +192,22 @@ fn run(name: &str, row: &Row) {
     (row.after)(&floor, record.as_ref());
     let Floor { service, .. } = floor;
     service.stop();
+}
+
+/// We can log in at the agent's.
+fn with_an_account(setup: Setup) -> Setup {
+    setup.target("auth = { user = \"b2bua\", password = \"secret\" }")
+}
+
+/// Callers must log in, wherever they call from.
+fn with_a_password(setup: Setup) -> Setup {
+    setup.trunk("auth = { user = \"caller\", password = \"secret\" }")
+}
+
+fn was_unauthorized(floor: &Floor, _: Option<&Value>) {
+    let refused = [("reason", "unauthorized")];
+    let metrics = floor.service.metrics();
+    assert_eq!(metrics.sum("qingjiang_calls_refused_total", &refused), 1.0);
 }
 
 impl Floor {

@@ -23,7 +23,12 @@ pub struct Setup {
     ring_timeout: Option<String>,
     drain_timeout: Option<Duration>,
     calls: u16,
+    trunk: String,
+    more: String,
 }
+
+/// Whoever calls from this machine.
+const LOCAL: &str = "from = [\"127.0.0.0/8\"]";
 
 impl Setup {
     /// One hotline that rings these ports of 127.0.0.1 in order.
@@ -37,6 +42,8 @@ impl Setup {
             ring_timeout: None,
             drain_timeout: None,
             calls: 8,
+            trunk: LOCAL.to_owned(),
+            more: String::new(),
         }
     }
 
@@ -50,6 +57,8 @@ impl Setup {
             ring_timeout: None,
             drain_timeout: None,
             calls: 8,
+            trunk: LOCAL.to_owned(),
+            more: String::new(),
         }
     }
 
@@ -62,6 +71,26 @@ impl Setup {
     /// Another longest time for a drain.
     pub fn drain_timeout(mut self, time: Duration) -> Self {
         self.drain_timeout = Some(time);
+        self
+    }
+
+    /// The keys of the target, besides its URI, where there is one target.
+    pub fn target(mut self, keys: &str) -> Self {
+        for target in &mut self.targets {
+            *target = format!("{{ uri = {target}, {keys} }}");
+        }
+        self
+    }
+
+    /// Other keys of the trunk than where it calls from.
+    pub fn trunk(mut self, keys: &str) -> Self {
+        self.trunk = keys.to_owned();
+        self
+    }
+
+    /// More sections.
+    pub fn more(mut self, sections: &str) -> Self {
+        self.more = sections.to_owned();
         self
     }
 
@@ -109,9 +138,11 @@ impl Setup {
         format!(
             "[sip]\nlisten = [\"udp:{sip}\"]\n{drain_timeout}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\n\
              [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
-             [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\"]\n\n\
+             [[trunk]]\nname = \"carrier\"\n{trunk}\n\n\
              [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"hotline\"]\ntargets = [{targets}]\n\
-             profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}",
+             profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}\n{more}",
+            trunk = self.trunk,
+            more = self.more,
             store = store.display(),
             targets = self.targets.join(", "),
         )

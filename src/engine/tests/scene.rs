@@ -300,7 +300,7 @@ impl Scene {
         self.facts.insert((at, self.facts_noted), (call, fact));
     }
 
-    fn handle(&mut self, input: Input) {
+    pub fn handle(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         let actions: Vec<Action> = std::iter::from_fn(|| self.engine.poll_action()).collect();
         for action in actions {
