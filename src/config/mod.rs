@@ -174,7 +174,8 @@ pub struct Credentials {
     pub password: Secret,
 }
 
-/// Text that no message, log or debug output shows.
+/// Text that no message, log or debug output shows. It is serialised as it is: whoever writes a state down keeps it as safe
+/// as the configuration file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(pub(super) String);
 
