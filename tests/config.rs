@@ -11,6 +11,7 @@ use qingjiang::config::{Config, Problems, PromptTo, known_keys, read};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const SHIPPED: [&str; 5] = ["qingjiang", "asterisk", "freeswitch", "agents", "demo"];
@@ -77,7 +78,9 @@ fn every_shipped_file_is_sound() {
 fn reference_in_full() -> String {
     let is_key = |line: &&str| {
         let key = line.strip_prefix('#');
-        key.is_some_and(|key| key.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+        key.is_some_and(|key| {
+            key.starts_with(|c: char| c.is_ascii_lowercase() || c == '[' || c == '{')
+        })
     };
     let text = text_of("config/qingjiang.toml");
     let lines = text.lines().map(|line| match is_key(&line) {
@@ -128,6 +131,11 @@ fn what_the_reference_calls_a_default_is_one() {
     assert!(tls.ca.is_some() && !tls.verify_client);
     full.media.threads = short.media.threads;
     assert_eq!(full.trunks[0].country_code.take().as_deref(), Some("86"));
+    // Examples of what has no default.
+    assert_eq!(full.trunks.split_off(1).len(), 2);
+    assert_eq!(std::mem::take(&mut full.registrations).len(), 2);
+    let targets = &mut Arc::make_mut(&mut full.hotlines[0]).targets;
+    assert_eq!(targets.split_off(2).len(), 2);
     assert_eq!(full, short);
 }
 
@@ -281,7 +289,6 @@ fn a_mistyped_key_is_told_the_nearest_one() {
 fn keys_of_later_versions_are_not_called_unknown() {
     for (changes, more) in [
         (&[("udp:127", "ws:127")][..], ""),
-        (&[("from =", "auth = { user = \"a\" }\nfrom =")], ""),
         (&[("from =", "listen = \"udp:127.0.0.1:5062\"\nfrom =")], ""),
         (&[], "[sink.postgres]\nurl = \"postgres://\""),
     ] {
@@ -289,6 +296,131 @@ fn keys_of_later_versions_are_not_called_unknown() {
         assert!(said.contains("not supported yet in this version"), "{said}");
         assert!(!said.contains("unknown"), "{said}");
     }
+}
+
+/// Goal: a password is read from where it is, and nothing that may be one is ever shown.
+#[test]
+fn passwords_are_read_and_never_shown() {
+    let auth = |auth: &str| [("from = [\"127.0.0.0/8\"]", format!("auth = {auth}"))];
+    let config = |text: &str| {
+        let [(old, new)] = auth(text);
+        sound_with(&[(old, &new)], "")
+    };
+    for (text, password) in [
+        (
+            "{ user = \"a\", password = \"secret \\\" 1\" }",
+            "secret \" 1",
+        ),
+        (
+            "{ user = \"a\", password_file = \"/some/file\" }",
+            "the first line of /some/file",
+        ),
+    ] {
+        let config = config(text).unwrap_or_else(|problems| panic!("{problems}"));
+        let trunk = &config.trunks[0];
+        let known = trunk.auth.as_ref().expect("auth");
+        assert_eq!(
+            (known.user.as_str(), known.password.reveal()),
+            ("a", password)
+        );
+        assert!(trunk.from.is_empty());
+        let shown = format!("{config:?}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("first line"),
+            "{shown}"
+        );
+    }
+    for (text, says) in [
+        ("\"a:secret\"", "trunk.carrier.auth: must be a table"),
+        (
+            "{ user = \"a\", password = 5678 }",
+            "auth.password: must be text",
+        ),
+        (
+            "{ user = \"a\", password = \"\" }",
+            "auth.password: must be 1 to 256 bytes",
+        ),
+        (
+            "{ user = \"a\", password = [\"secret\"] }",
+            "auth.password: must be text",
+        ),
+        (
+            "{ user = \"a\", pasword = \"secret\" }",
+            "is `password` meant?",
+        ),
+        ("{ user = \"a\" }", "auth.password: is missing"),
+        ("{ password = \"secret\" }", "auth.user: is missing"),
+        ("{ user = \"a\\\"\", password = \"secret\" }", "auth.user"),
+        (
+            "{ user = \"a\", password = \"secret\", password_file = \"x\" }",
+            "there is a password already",
+        ),
+        (
+            "{ user = \"a\", password_file = \"/nowhere\" }",
+            "is no file that can be read",
+        ),
+    ] {
+        let said = config(text).unwrap_err().to_string();
+        assert!(said.contains(says), "{said}");
+        assert!(!said.contains("secret") && !said.contains("5678"), "{said}");
+    }
+    let neither = said(&[("from = [\"127.0.0.0/8\"]", "")], "");
+    assert!(
+        neither.contains("trunk.carrier.from: is missing"),
+        "{neither}"
+    );
+}
+
+#[test]
+fn a_registration_has_its_defaults_and_a_name_of_its_own() {
+    let one = "[[registration]]\nregistrar = \"sip:pbx.example.org\"\nuser = \"400\"\npassword = \"secret\"\n";
+    let config = sound_with(&[], one).unwrap();
+    let [registration] = &config.registrations[..] else {
+        panic!("one registration");
+    };
+    assert_eq!(registration.name, "sip:pbx.example.org");
+    assert_eq!(registration.address.to_string(), "192.0.2.7:5060");
+    assert_eq!(
+        (
+            registration.contact.as_str(),
+            registration.credentials.user.as_str()
+        ),
+        ("400", "400")
+    );
+    assert_eq!(registration.expires, Duration::from_secs(3_600));
+    let twice = said(&[], &one.repeat(2));
+    assert!(
+        twice.contains("another registration has this name, in line 15"),
+        "{twice}"
+    );
+    for (old, new, says) in [
+        ("sip:pbx", "sip:400@pbx", "must have no user"),
+        ("sip:pbx", "sips:pbx", "sips: is not supported"),
+        ("\"400\"", "\"4 0\"", "must be the user part"),
+        ("\"secret\"", "77", "registration[1].password: must be text"),
+        ("user =", "expires = \"59s\"\nuser =", "must be 60s to 24h"),
+        ("user =", "refresh = 1\nuser =", "unknown key"),
+    ] {
+        let said = said(&[], &one.replace(old, new));
+        assert!(said.contains(says) && !said.contains("77"), "{said}");
+    }
+}
+
+#[test]
+fn how_we_challenge_can_be_told() {
+    let config = sound_with(&[], "[auth]\nrealm = \"a b\"\nalgorithms = [\"MD5\"]\n").unwrap();
+    assert_eq!(
+        (config.auth.realm.as_str(), config.auth.algorithms.len()),
+        ("a b", 1)
+    );
+    let said = said(
+        &[],
+        "[auth]\nrealm = \"a\\\"b\"\nalgorithms = [\"SHA-1\"]\n",
+    );
+    assert!(
+        said.contains("auth.realm") && said.contains("auth.algorithms[1] = \"SHA-1\""),
+        "{said}"
+    );
 }
 
 #[test]

@@ -86,3 +86,7 @@ pub const STORE_QUEUE_MAX: usize = 4_096;
 /// How long a call may stay in its ending: the longest transaction (64 × T1) and a little.
 /// After it the call is forgotten, whatever a peer still owes. Its ports go back when the media thread has closed them.
 pub const ENDING_MAX: Duration = Duration::from_secs(40);
+
+/// Nonces of ours that were answered rightly and are remembered, so that no answer counts twice. Above it the oldest
+/// become too old before their time: whoever uses one is challenged again.
+pub const NONCES_MAX: usize = 10_000;

@@ -1,11 +1,15 @@
 //! One attempt to reach a target: our INVITE to it, until its last word.
 //!
 //! Decides how the leg is called, given up and ended by RFC 3261's rules for a user agent client; never whether.
-//! Source: RFC 3261 §9.1 (CANCEL waits for a provisional response), §13.2.2 (forks, ACK of each 2xx), §15.1.
+//! A challenge (401, 407) to a request of ours is answered here, where the target has `auth`: to the call it is
+//! one INVITE, whose ring clock runs on.
+//! Source: RFC 3261 §9.1 (CANCEL waits for a provisional response), §13.2.2 (forks, ACK of each 2xx), §15.1, §22.
 
 use super::desk::Desk;
+use super::login::TargetAccount;
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;
+use crate::config::Target;
 use crate::hotline::record::AttemptOutcome;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::inviting::Inviting;
@@ -32,6 +36,11 @@ pub struct Attempt {
     /// How it ended.
     pub outcome: Option<AttemptOutcome>,
     state: State,
+    /// Where the request that is under way was sent: one that repeats it goes there too.
+    path: Path,
+    /// Who we are for it, and how often the request that is under way was repeated for challenges.
+    account: Option<TargetAccount>,
+    repeats: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,14 +83,16 @@ impl Attempt {
         desk: &mut Desk,
         now: Instant,
         call: CallKey,
-        target: usize,
+        (index, target): (usize, &Target),
         path: Path,
-        invite: Message,
+        mut invite: Message,
     ) -> Option<Attempt> {
+        let account = TargetAccount::of(target);
+        desk.logins.sign(account.as_ref(), &mut invite);
         let tx = desk.request(now, call, path, invite.clone())?;
         Some(Attempt {
             call,
-            target,
+            target: index,
             tx,
             invite,
             invited_at: now,
@@ -89,6 +100,9 @@ impl Attempt {
             ended_at: None,
             outcome: None,
             state: State::Inviting(Inviting::Calling),
+            path,
+            account,
+            repeats: 0,
         })
     }
 
@@ -139,6 +153,7 @@ impl Attempt {
             0..=100 => self.on_provisional(desk, now, News::Nothing),
             101..=199 => self.on_provisional(desk, now, News::Progress),
             200..=299 => self.on_success(desk, now, path, response),
+            _ if self.is_open() && self.invite_again(desk, now, response) => News::Nothing,
             _ => self.on_failure(),
         }
     }
@@ -199,6 +214,33 @@ impl Attempt {
         News::Nothing
     }
 
+    /// Answers a challenge to the INVITE: the same with credentials, in a new transaction (RFC 3261 §22.2).
+    fn invite_again(&mut self, desk: &mut Desk, now: Instant, response: &Message) -> bool {
+        let Some(invite) = self.answer(desk, &self.invite.clone(), response) else {
+            return false;
+        };
+        let Some(tx) = desk.request(now, self.call, self.path, invite.clone()) else {
+            return false;
+        };
+        (self.tx, self.invite) = (tx, invite);
+        self.state = State::Inviting(Inviting::Calling);
+        true
+    }
+
+    /// The request that answers a challenge to one of ours, if there is one.
+    fn answer(
+        &mut self,
+        desk: &mut Desk,
+        refused: &Message,
+        response: &Message,
+    ) -> Option<Message> {
+        let account = self.account.as_ref()?;
+        let (logins, random) = (&mut desk.logins, &mut desk.random);
+        let request = logins.answer(account, refused, response, self.repeats, random)?;
+        self.repeats += 1;
+        Some(request)
+    }
+
     fn on_failure(&mut self) -> News {
         let wanted = self.is_open();
         if !matches!(self.state, State::Up(_) | State::ByeSent(_)) {
@@ -221,9 +263,28 @@ impl Attempt {
     /// Ends an answered leg with BYE.
     pub fn hang_up(&mut self, desk: &mut Desk, now: Instant) {
         if let State::Up(up) = &mut self.state {
-            let (bye, path) = (up.dialog.request(Method::Bye), up.dialog.path());
-            let bye = desk.request(now, self.call, path, bye);
-            self.state = bye.map_or(State::Over, State::ByeSent);
+            let mut bye = up.dialog.request(Method::Bye);
+            self.path = up.dialog.path();
+            desk.logins.sign(self.account.as_ref(), &mut bye);
+            self.repeats = 0;
+            self.send_bye(desk, now, bye);
+        }
+    }
+
+    fn send_bye(&mut self, desk: &mut Desk, now: Instant, bye: Message) {
+        let bye = desk.request(now, self.call, self.path, bye);
+        self.state = bye.map_or(State::Over, State::ByeSent);
+    }
+
+    /// The final response to our BYE: a challenge is answered, anything else ends the leg.
+    pub fn on_bye_answered(&mut self, desk: &mut Desk, now: Instant, tx: TxId, response: &Message) {
+        if self.state != State::ByeSent(tx) {
+            return;
+        }
+        self.state = State::Over;
+        let refused = desk.transactions.request_of(tx).cloned();
+        if let Some(bye) = refused.and_then(|bye| self.answer(desk, &bye, response)) {
+            self.send_bye(desk, now, bye);
         }
     }
 

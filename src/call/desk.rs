@@ -4,6 +4,7 @@
 //! Decides nothing about a call. Owned by the engine, lent to the call that has its turn.
 
 use super::doors::{Command, PortPair, RtpOrigin};
+use super::login::Logins;
 use super::ports::PortPool;
 use super::prompts::PromptNames;
 use crate::base::ids::{CallKey, Leg};
@@ -99,6 +100,8 @@ pub struct Desk {
     pub owners: BTreeMap<TxId, CallKey>,
     /// Which transactions a call has, so that they can be forgotten with it.
     owned: BTreeMap<CallKey, Vec<TxId>>,
+    /// What targets' challenges said.
+    pub logins: Logins,
     /// Counters.
     pub figures: Figures,
     /// Tags, branches, ids.
@@ -128,6 +131,7 @@ impl Desk {
             dialogs: BTreeMap::new(),
             owners: BTreeMap::new(),
             owned: BTreeMap::new(),
+            logins: Logins::default(),
             figures,
             random,
             actions: VecDeque::new(),
@@ -137,6 +141,7 @@ impl Desk {
     /// Takes a renewed configuration; what was counted stays.
     pub fn renew(&mut self, config: Config) {
         self.figures.renew(&config);
+        self.logins.clear();
         self.config = config;
     }
 

@@ -108,7 +108,8 @@ impl Call {
         let (remote, uri) = (chosen.address, Uri::parse(&chosen.uri).ok()?);
         let path = desk.path_towards(remote, chosen.transport)?;
         let invite = self.invite_for(desk, path.listener, uri);
-        Attempt::start(desk, now, self.key, target, path, invite)
+        let chosen = self.hotline.targets.get(target)?;
+        Attempt::start(desk, now, self.key, (target, chosen), path, invite)
     }
 
     /// Our own INVITE: another dialog, the caller's identity, our address everywhere (RFC 7092 §3.1).
@@ -161,6 +162,9 @@ impl Call {
             }
             self.on_change_response(desk, now, tx, response);
             if response.status().is_some_and(|status| status >= 200) {
+                for attempt in &mut self.attempts {
+                    attempt.on_bye_answered(desk, now, tx, response);
+                }
                 self.on_request_ended(tx);
             }
             return;

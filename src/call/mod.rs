@@ -10,6 +10,7 @@
 //! | [`attempt`] | a target's leg, which we call |
 //! | [`audio`] | ports, offers and answers |
 //! | [`hunting`] | until somebody answers |
+//! | [`login`] | what targets' challenges are answered with, for all calls |
 //! | [`talking`] | from the answer on: requests inside the legs, listening, the script |
 //! | `change` | re-INVITE and UPDATE, passed from one leg to the other |
 //! | `pass` | INFO, answered by the other leg |
@@ -27,6 +28,7 @@ pub mod doors;
 pub mod ending;
 pub mod hunting;
 pub mod ledger;
+pub mod login;
 mod pass;
 pub mod ports;
 pub mod prompts;

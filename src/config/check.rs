@@ -4,7 +4,7 @@ use super::file::{At, Table};
 use super::routes::{Ground, Routes, Way};
 use super::sections::{MediaFile, SipFile};
 use super::{
-    Config, Limits, Listen, Media, Sip, VOICES, World, problem, profiles, routes, sections,
+    Config, Limits, Listen, Media, Sip, VOICES, World, auth, problem, profiles, routes, sections,
 };
 use crate::base::transport::Transport;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,9 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
         listen: &sip.listen,
     };
     let routes = routes::read(&root, &ground);
+    let auth = auth::auth(&root);
+    let resolve = |uri: &str| routes::resolved(uri, &ground);
+    let registrations = auth::registrations(&root, resolve, world);
     root.finish(&["sink", "pbx", "agent"]);
 
     listeners(&root, &sip, &media);
@@ -68,12 +71,14 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
         prompts,
         limits: Limits { calls },
         log,
+        auth,
         trunks: routes.trunks.into_iter().collect::<Option<_>>()?,
         hotlines: routes
             .hotlines
             .into_iter()
             .map(|hotline| hotline.map(Arc::new))
             .collect::<Option<_>>()?,
+        registrations: registrations.into_iter().collect::<Option<_>>()?,
     })
 }
 

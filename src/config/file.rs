@@ -34,8 +34,7 @@ pub fn read(text: &str, name: &str, world: &dyn World) -> Result<Config, Problem
 /// Every key that a file may have, as paths without names and indices: `hotline.targets.uri`.
 pub fn known_keys() -> BTreeSet<String> {
     /// Opens every section once; that it is full of problems does not matter here.
-    const ALL_SECTIONS: &str =
-        "[[trunk]]\n[[hotline]]\ntargets = [{}]\n[profile.one]\nbase = \"after-sales\"";
+    const ALL_SECTIONS: &str = "[[trunk]]\n[[hotline]]\ntargets = [{}]\n[[registration]]\n[profile.one]\nbase = \"after-sales\"";
     let (_, walk) = walk(ALL_SECTIONS, &Nowhere);
     walk.asked.into_inner()
 }
@@ -380,6 +379,12 @@ impl<'w> Value<'w> {
 
     pub fn complain(&self, says: impl Into<String>) {
         self.walk.complain(&self.spot, says);
+    }
+
+    /// No message repeats it: it is a secret, or may be one.
+    pub fn hidden(mut self) -> Self {
+        self.spot.value = None;
+        self
     }
 
     pub fn is_table(&self) -> bool {

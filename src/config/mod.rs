@@ -5,6 +5,7 @@
 //! name and looks into no folder: what only the shell knows is asked of [`World`].
 //! Source of the keys: `config/qingjiang.toml`, which names every one of them.
 
+mod auth;
 mod check;
 mod file;
 mod problem;
@@ -45,6 +46,11 @@ pub trait World {
 
     /// Cores of the machine.
     fn cores(&self) -> u16;
+
+    /// The first line of a file, without its end: a password is kept in one. `None` if it cannot be read.
+    fn first_line(&self, _: &Path) -> Option<String> {
+        None
+    }
 }
 
 /// The folders of prompts: `<language>-<voice>`.
@@ -67,10 +73,14 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[[trunk]]`, in the order of the file; the first that matches a caller's address counts.
     pub trunks: Vec<Trunk>,
     /// `[[hotline]]`, in the order of the file; an exact number goes before `"*"`.
     pub hotlines: Vec<Arc<Hotline>>,
+    /// `[[registration]]`, in the order of the file.
+    pub registrations: Vec<Registration>,
 }
 
 /// Where SIP is spoken.
@@ -184,10 +194,78 @@ pub struct Log {
 pub struct Trunk {
     /// Name in records and metrics.
     pub name: String,
-    /// Networks that it calls from.
+    /// Networks that it calls from. Only a trunk with `auth` may have none: it calls from anywhere.
     pub from: Vec<Network>,
     /// The country code of national numbers (`86`); where there is one, numbers are compared and kept in E.164 form.
     pub country_code: Option<String>,
+    /// What it must know, if anything, wherever it calls from.
+    pub auth: Option<Credentials>,
+}
+
+/// How we challenge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Auth {
+    /// The realm of our challenges: it goes into the hashes that others keep of their passwords.
+    pub realm: String,
+    /// What we offer, the first preferred.
+    pub algorithms: Vec<DigestAlgorithm>,
+}
+
+/// What a challenge of ours may offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DigestAlgorithm {
+    /// SHA-256 (RFC 8760).
+    Sha256,
+    /// MD5, which old phones need.
+    Md5,
+}
+
+/// A name and what proves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Without quotes and backslashes.
+    pub user: String,
+    /// What proves it.
+    pub password: Secret,
+}
+
+/// Text that no message, log or debug output shows. It is serialised as it is: whoever writes a state down keeps it as safe
+/// as the configuration file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub(super) String);
+
+impl Secret {
+    /// The text itself, to be hashed.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A registrar that is told where we are, so that it sends us the calls of a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Name in metrics.
+    pub name: String,
+    /// The Request-URI of our REGISTER.
+    pub registrar: String,
+    /// Where it is sent: the URI's host, resolved when the file was read.
+    pub address: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// The user of the address-of-record (RFC 3261 §10.2): `sip:USER@REGISTRAR`.
+    pub user: String,
+    /// What its challenges are answered with.
+    pub credentials: Credentials,
+    /// The user part of our Contact: what the registrar's calls will be addressed to.
+    pub contact: String,
+    /// How long we ask to be registered. Default 1 h.
+    pub expires: Duration,
 }
 
 /// An address range: `10.1.0.0/16`, `2001:db8::/32`, or a single address.
@@ -255,6 +333,8 @@ pub struct Target {
     pub answer_means: AnswerMeans,
     /// Whether its 183 means that it rings.
     pub ringing_183: bool,
+    /// What its challenges are answered with, if we can.
+    pub auth: Option<Credentials>,
 }
 
 /// What a target's 200 says.

@@ -1,6 +1,6 @@
 //! A configuration that is read again while the service runs.
 //!
-//! Decides what of it takes effect: trunks, hotlines, profiles and limits, for calls that come from now on. What
+//! Decides what of it takes effect: trunks, hotlines, profiles, limits, passwords and registrations, for calls that come from now on. What
 //! sockets, threads and files were made from stays as it is until a restart, and is named.
 
 use super::Config;
@@ -58,14 +58,18 @@ pub fn renew(
         .collect();
     let Config {
         limits,
+        auth,
         trunks,
         hotlines,
+        registrations,
         ..
     } = new;
     let config = Config {
         limits,
+        auth,
         trunks,
         hotlines,
+        registrations,
         ..running.clone()
     };
     Ok(Renewed { config, waiting })

@@ -1,5 +1,6 @@
 //! Who may call, and where calls go: `[[trunk]]`, `[[hotline]]` and their targets.
 
+use super::auth::credentials;
 use super::file::{At, Table, Value};
 use super::profiles::{DEFAULT, Profiles};
 use super::target::{Host, place};
@@ -67,7 +68,7 @@ pub(super) fn read(root: &Table<'_>, ground: &Ground<'_>) -> Routes {
     let mut routes = Routes::default();
     root.required("trunk", "one [[trunk]] at least, that says who may call");
     for table in root.tables("trunk") {
-        let trunk = routes.trunk(&table);
+        let trunk = routes.trunk(&table, ground);
         routes.trunks.push(trunk);
     }
     root.required("hotline", "one [[hotline]] at least");
@@ -79,13 +80,18 @@ pub(super) fn read(root: &Table<'_>, ground: &Ground<'_>) -> Routes {
 }
 
 impl Routes {
-    fn trunk(&mut self, table: &Table<'_>) -> Option<Trunk> {
+    fn trunk(&mut self, table: &Table<'_>, ground: &Ground<'_>) -> Option<Trunk> {
         let name = named(table);
+        let auth = credentials(table, ground.world);
         let what = "a list of networks such as [\"192.0.2.0/24\"]";
-        let from = table.list("from", what, NETWORKS_MAX, network);
+        let from = match (table.value("from"), &auth) {
+            // Whoever knows a password may call from anywhere; if something is wrong with that, it has been said.
+            (None, None | Some(Some(_))) => Vec::new(),
+            _ => table.list("from", what, NETWORKS_MAX, network),
+        };
         let code = table.value("country_code");
         let code = code.and_then(|value| value.read("be a country code in quotes", country_code));
-        table.finish(&["auth", "listen", "media_address"]);
+        table.finish(&["listen", "media_address"]);
         let networks = from.iter().map(|network| network.it).collect();
         self.trunk_names.extend(name.clone());
         self.networks.extend(from);
@@ -93,6 +99,7 @@ impl Routes {
             name: name?.it,
             from: networks,
             country_code: code,
+            auth: auth?,
         })
     }
 
@@ -151,6 +158,7 @@ impl Routes {
                     name: UNNAMED.into(),
                     answer_means: AnswerMeans::Person,
                     ringing_183: false,
+                    auth: None,
                 },
                 spot: address.spot,
             });
@@ -162,8 +170,9 @@ impl Routes {
         let label = label.map(|value| value.read_at("be text in quotes", name));
         let answer_means = table.word("answer_means", &ANSWER_MEANS, AnswerMeans::Person);
         let ringing_183 = table.flag("ringing_183", false);
-        table.finish(&["auth"]);
-        let address = address?;
+        let auth = credentials(&table, ground.world);
+        table.finish(&[]);
+        let (address, auth) = (address?, auth?);
         let (label, spot) = match label {
             None => (UNNAMED.into(), address.spot),
             Some(label) => label.map(|label| (label.it, label.spot))?,
@@ -176,6 +185,7 @@ impl Routes {
                 name: label,
                 answer_means,
                 ringing_183,
+                auth,
             },
             spot,
         })
@@ -265,7 +275,7 @@ fn voice(table: &Table<'_>) -> Option<&'static str> {
 }
 
 /// Where a URI is sent, and how: its address, or the first of its host's that a SIP socket of its transport can send to.
-fn resolved(uri: &str, ground: &Ground<'_>) -> Result<Way, String> {
+pub(super) fn resolved(uri: &str, ground: &Ground<'_>) -> Result<Way, String> {
     let place = place(uri)?;
     let transport = place.transport;
     let addresses: Vec<IpAddr> = match place.host {

@@ -6,6 +6,8 @@
 //! What a call does is decided in [`crate::call`]; here messages find their call, and new ones are let in.
 
 mod admission;
+mod gate;
+mod register;
 mod requests;
 
 use crate::base::ids::CallKey;
@@ -18,11 +20,12 @@ use crate::call::prompts::PromptNames;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
-use crate::hotline::route;
+use crate::sip::auth::Guard;
 use crate::sip::dialog::DialogKey;
 use crate::sip::stateless::Stateless;
 use crate::sip::transaction::{Arrival, Datagram, Path, TxId};
 use crate::sip::wire::{self, Message, Method, PeerFault, Start};
+use register::Registrations;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -91,6 +94,8 @@ pub struct Engine {
     pressed: bool,
     bugs_seen: u64,
     stateless: Stateless,
+    guard: Guard,
+    registrations: Registrations,
 }
 
 impl Engine {
@@ -104,6 +109,8 @@ impl Engine {
             mut random,
         } = settings;
         let stateless = Stateless::new(&mut random);
+        let guard = Guard::new(&mut random);
+        let registrations = Registrations::new(&config.registrations, &mut random);
         let figures = Figures::new(&config);
         let desk = Desk::new(config, listeners, media_address, prompts, random, figures);
         Engine {
@@ -115,6 +122,8 @@ impl Engine {
             pressed: false,
             bugs_seen: 0,
             stateless,
+            guard,
+            registrations,
         }
     }
 
@@ -137,9 +146,9 @@ impl Engine {
             Input::Ports(pairs) => self.desk.ports.add(pairs),
             Input::Deadline => self.on_deadline(now),
             Input::Pressure(pressed) => self.pressed = pressed,
-            Input::Drain => self.draining = true,
+            Input::Drain => self.drain(now),
             Input::ShutDown => self.shut_down(now),
-            Input::Renew(config) => self.desk.renew(*config),
+            Input::Renew(config) => self.renew(now, *config),
         }
         self.hand_over_datagrams();
     }
@@ -153,12 +162,14 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Instant> {
         let calls = self.desk.timers.next_deadline();
         let transactions = self.desk.transactions.next_deadline();
-        calls.into_iter().chain(transactions).min()
+        let registrations = self.registrations.next_deadline();
+        let all = [calls, transactions, registrations];
+        all.into_iter().flatten().min()
     }
 
-    /// Whether no call is left, not even one whose last messages are under way.
+    /// Whether no call is left, not even one whose last messages are under way, and no registrar is being left.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.registrations.are_left()
     }
 
     /// Calls that are kept, those in their ending too.
@@ -193,6 +204,7 @@ impl Engine {
     pub fn gauges(&self, now: Instant) -> Gauges {
         let mut gauges = Gauges {
             hotlines: vec![HotlineGauges::default(); self.desk.figures.hotlines.len()],
+            registrations: self.registrations.states(now),
         };
         for call in self.calls.values() {
             let Some(line) = gauges.hotlines.get_mut(usize::from(call.line().0)) else {
@@ -229,8 +241,8 @@ impl Engine {
         self.desk
             .figures
             .sip_message(Direction::In, kind_of(&message));
-        if message.is_request() && self.is_stranger(path, &message) {
-            return self.turn_stranger_away(path, &message);
+        if message.is_request() && !self.lets_in(now, path, &message) {
+            return;
         }
         let transactions = &self.desk.transactions;
         if transactions.is_full() && opens_something(&message) && !transactions.knows(&message) {
@@ -241,27 +253,6 @@ impl Engine {
             Ok(None) => {}
             Err(refused) => self.refuse_unmatched(path, &refused.1, refused.0),
         }
-    }
-
-    /// Whether a request comes from nobody that the configuration names, and belongs to no call.
-    fn is_stranger(&self, path: Path, request: &Message) -> bool {
-        let (config, source) = (&self.desk.config, path.remote.ip());
-        let known = route::trunk_of(config, source).is_some() || route::is_target(config, source);
-        let in_call = || {
-            DialogKey::of_request(request).is_some_and(|key| self.desk.dialogs.contains_key(&key))
-        };
-        !known && !in_call()
-    }
-
-    /// 403 without a transaction, so that a stranger's flood leaves nothing behind (RFC 3261 §8.2.7).
-    fn turn_stranger_away(&mut self, path: Path, request: &Message) {
-        match request.method() {
-            Some(Method::Ack) => return,
-            Some(Method::Invite) => self.desk.figures.refused(Refusal::UnknownSource),
-            _ => {}
-        }
-        let response = self.stateless.answer(request, 403);
-        self.send_without_transaction(path, request, &response);
     }
 
     /// 503 without a transaction, because there is room for no more of them.
@@ -307,6 +298,10 @@ impl Engine {
                     self.with_call(call, |call, desk| call.on_ack(desk, now, leg, &message));
                 }
             }
+            Arrival::Response { tx, message, .. } if self.registrations.owns(tx) => {
+                let (registrations, desk) = (&mut self.registrations, &mut self.desk);
+                registrations.on_response(desk, now, tx, Some(&message));
+            }
             Arrival::Response { tx, path, message } => {
                 let owned = self.with_owner(tx, |call, desk| {
                     call.on_response(desk, now, tx, path, &message)
@@ -317,6 +312,8 @@ impl Engine {
                 }
             }
             Arrival::TimedOut { tx } | Arrival::Unreachable { tx } => {
+                let (registrations, desk) = (&mut self.registrations, &mut self.desk);
+                registrations.on_response(desk, now, tx, None);
                 self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
             }
         }
@@ -343,6 +340,7 @@ impl Engine {
                 self.forget(key);
             }
         }
+        self.registrations.on_deadline(&mut self.desk, now);
         let bugs = self.desk.transactions.unexpected();
         for _ in self.bugs_seen..bugs {
             self.desk.figures.bug("transaction");
@@ -350,8 +348,22 @@ impl Engine {
         self.bugs_seen = bugs;
     }
 
-    fn shut_down(&mut self, now: Instant) {
+    fn renew(&mut self, now: Instant, config: Config) {
+        self.desk.renew(config);
+        if !self.draining {
+            let config = self.desk.config.registrations.clone();
+            self.registrations.renew(&mut self.desk, now, &config);
+        }
+    }
+
+    /// No new calls: registrars need not send us any.
+    fn drain(&mut self, now: Instant) {
         self.draining = true;
+        self.registrations.leave(&mut self.desk, now);
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.drain(now);
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
         for key in keys {
             self.with_call(key, |call, desk| call.shut_down(desk, now));

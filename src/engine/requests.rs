@@ -4,6 +4,7 @@
 
 use super::Engine;
 use super::admission::{self, Refused};
+use super::gate;
 use crate::base::ids::CallKey;
 use crate::base::limits::RETRY_AFTER_SECONDS;
 use crate::base::time::Instant;
@@ -16,7 +17,6 @@ use crate::config::{Hotline, Trunk};
 use crate::hotline::figures::Refusal;
 use crate::hotline::number::canonical;
 use crate::hotline::record::EndedBy;
-use crate::hotline::route;
 use crate::sip::dialog::{DialogKey, answer_with};
 use crate::sip::transaction::{Path, TxId};
 use crate::sip::wire::{Message, Method};
@@ -57,7 +57,7 @@ impl Engine {
 
     /// A request outside of any dialog, from a trunk or a target.
     fn on_new_request(&mut self, now: Instant, tx: TxId, path: Path, request: Message) {
-        let trunk = route::trunk_of(&self.desk.config, path.remote.ip());
+        let trunk = gate::trunk_of(&self.desk.config, path, &request);
         let trunk = trunk.cloned();
         match request.method() {
             Some(Method::Invite) => match trunk {

@@ -1,13 +1,16 @@
 //! What the engine does at its edge: strangers here, whole calls in the modules below.
 
+mod challenged;
 mod change;
 mod early_bye;
 mod full_table;
 mod gone;
 mod hang_up;
+mod logs_in;
 mod long_ringing;
 mod lost_ack;
 mod never_treated;
+mod registers;
 mod scene;
 mod unusable;
 
@@ -152,7 +155,7 @@ fn a_trunk_with_a_country_code_may_write_a_number_in_any_form() {
     };
     let (without, with) = (with(""), with("country_code = \"86\""));
     let found = |config: &crate::config::Config, number| {
-        route::hotline_of(config, &config.trunks[0], number).is_some()
+        crate::hotline::route::hotline_of(config, &config.trunks[0], number).is_some()
     };
     for number in [
         "4006000121",

@@ -43,6 +43,11 @@ impl World for ThisMachine {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u16::try_from(cores).unwrap_or(u16::MAX)
     }
+
+    fn first_line(&self, path: &Path) -> Option<String> {
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(text.lines().next().unwrap_or_default().to_owned())
+    }
 }
 
 /// Names of the WAV files in a folder, without their ending.

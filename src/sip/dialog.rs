@@ -49,6 +49,8 @@ pub struct Dialog {
     remote_cseq: Option<u32>,
     /// How the peer was last reached; used where its Contact or Route is a name.
     path: Path,
+    /// The credentials of our INVITE, which the ACK of its 2xx repeats (RFC 3261 §13.2.2.4), by header.
+    credentials: Vec<(String, String)>,
 }
 
 impl Dialog {
@@ -75,6 +77,7 @@ impl Dialog {
             invite_cseq: 0,
             remote_cseq: Some(invite.cseq()?.number),
             path,
+            credentials: Vec::new(),
         })
     }
 
@@ -106,6 +109,7 @@ impl Dialog {
             invite_cseq: invite.cseq()?.number,
             remote_cseq: None,
             path,
+            credentials: credentials_of(invite),
         })
     }
 
@@ -161,7 +165,11 @@ impl Dialog {
 
     /// The ACK of a 2xx to our last INVITE (RFC 3261 §13.2.2.4), but for its Via.
     pub fn ack(&self) -> Message {
-        self.build(Method::Ack, self.invite_cseq)
+        let mut ack = self.build(Method::Ack, self.invite_cseq);
+        for (name, value) in &self.credentials {
+            ack.headers.push(name, value);
+        }
+        ack
     }
 
     fn build(&self, method: Method, cseq: u32) -> Message {
@@ -213,6 +221,14 @@ impl Dialog {
             ..self.path
         }
     }
+}
+
+fn credentials_of(invite: &Message) -> Vec<(String, String)> {
+    let names = ["Authorization", "Proxy-Authorization"];
+    let of = |name| invite.headers.all(name).map(move |value| (name, value));
+    let all = names.into_iter().flat_map(of);
+    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn texts(list: &[NameAddr]) -> Vec<String> {

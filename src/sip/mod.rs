@@ -1,6 +1,7 @@
 //! SIP: messages, transactions, dialogs, offer/answer. Knows no hotline and no audio.
 
 pub mod accepted;
+pub mod auth;
 pub mod dialog;
 pub mod inviting;
 pub mod offer_answer;

@@ -24,6 +24,7 @@ mod tiny_agent;
 mod tone;
 
 // Tests.
+mod auth;
 mod bad_input;
 mod demo;
 mod drain;

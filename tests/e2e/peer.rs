@@ -116,7 +116,10 @@ impl Drop for Peer {
 /// The full path of an installed program.
 pub fn find(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where servers are, on a path for people too.
+    let servers = PathBuf::from("/usr/sbin");
     std::env::split_paths(&path)
+        .chain([servers])
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
         .unwrap_or_else(|| panic!("{program} is not installed: run tests/install"))

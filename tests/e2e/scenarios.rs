@@ -27,6 +27,8 @@ enum Agent {
 /// How one scenario is run and what must be true beyond what SIPp checks.
 struct Row {
     agent: Agent,
+    /// What the service is set up with besides.
+    setup: fn(Setup) -> Setup,
     /// What the record says.
     record: &'static [(&'static str, &'static str)],
     /// What the media ends do while the call is up.
@@ -48,6 +50,7 @@ struct Floor {
 /// Answered, and ended by the caller.
 const ANSWERED: Row = Row {
     agent: Agent::Called,
+    setup: |setup| setup,
     record: &[("outcome", "answered"), ("ended_by", "caller")],
     media: |_| (),
     after: |_, _| (),
@@ -86,6 +89,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    agent_challenges_401: Row { setup: with_an_account, ..ANSWERED },
+    agent_challenges_407: Row { setup: with_an_account, ..ANSWERED },
+    b2bua_challenges: Row { setup: with_a_password, ..ANSWERED },
+    b2bua_challenges_bad: Row { setup: with_a_password, after: was_unauthorized, ..ALONE },
     bad_sdp: PERHAPS,
     basic_call: Row { media: tones_both_ways, ..ANSWERED },
     big_headers: PERHAPS,
@@ -176,12 +183,12 @@ fn run(name: &str, row: &Row, carried: Carried) {
     let agent_at = SocketAddr::new(carried.host, crate::ports::one());
     let suffix = carried.tcp.map_or("", |_| ";transport=tcp");
     // Longer than the agent of ring_then_answer rings.
-    let service = Setup::new(&[])
+    let setup = Setup::new(&[])
         .targets(&[format!("sip:agent@{agent_at}{suffix}")])
         .host(carried.host)
         .over(Over::Tcp)
-        .ring_timeout("5s")
-        .start(&stage);
+        .ring_timeout("5s");
+    let service = (row.setup)(setup).start(&stage);
     let media = || RtpEnd::open_at(carried.host);
     let (caller_media, agent_media) = (media(), media());
     let agent = (row.agent != Agent::Absent).then(|| {
@@ -230,6 +237,22 @@ impl Carried {
             None => plan,
         }
     }
+}
+
+/// We can log in at the agent's.
+fn with_an_account(setup: Setup) -> Setup {
+    setup.target("auth = { user = \"b2bua\", password = \"secret\" }")
+}
+
+/// Callers must log in, wherever they call from.
+fn with_a_password(setup: Setup) -> Setup {
+    setup.trunk("auth = { user = \"caller\", password = \"secret\" }")
+}
+
+fn was_unauthorized(floor: &Floor, _: Option<&Value>) {
+    let refused = [("reason", "unauthorized")];
+    let metrics = floor.service.metrics();
+    assert_eq!(metrics.sum("qingjiang_calls_refused_total", &refused), 1.0);
 }
 
 impl Floor {

@@ -26,6 +26,8 @@ pub struct Setup {
     numbers: String,
     host: IpAddr,
     over: Vec<Over>,
+    trunk: String,
+    more: String,
 }
 
 /// A transport beside UDP.
@@ -36,6 +38,9 @@ pub enum Over {
     /// There, with `cert.pem`, `key.pem` and the believed `ca.pem` of this folder.
     Tls(SocketAddr, PathBuf),
 }
+
+/// Whoever calls from this machine.
+const LOCAL: &str = "from = [\"127.0.0.0/8\", \"::1\"]";
 
 impl Setup {
     /// One hotline that rings these ports of 127.0.0.1 in order.
@@ -52,6 +57,8 @@ impl Setup {
             numbers: "hotline".to_owned(),
             host: Ipv4Addr::LOCALHOST.into(),
             over: Vec::new(),
+            trunk: LOCAL.to_owned(),
+            more: String::new(),
         }
     }
 
@@ -68,6 +75,8 @@ impl Setup {
             numbers: "hotline".to_owned(),
             host: Ipv4Addr::LOCALHOST.into(),
             over: Vec::new(),
+            trunk: LOCAL.to_owned(),
+            more: String::new(),
         }
     }
 
@@ -104,6 +113,26 @@ impl Setup {
     /// Another longest time for a drain.
     pub fn drain_timeout(mut self, time: Duration) -> Self {
         self.drain_timeout = Some(time);
+        self
+    }
+
+    /// The keys of the target, besides its URI, where there is one target.
+    pub fn target(mut self, keys: &str) -> Self {
+        for target in &mut self.targets {
+            *target = format!("{{ uri = {target}, {keys} }}");
+        }
+        self
+    }
+
+    /// Other keys of the trunk than where it calls from.
+    pub fn trunk(mut self, keys: &str) -> Self {
+        self.trunk = keys.to_owned();
+        self
+    }
+
+    /// More sections.
+    pub fn more(mut self, sections: &str) -> Self {
+        self.more = sections.to_owned();
         self
     }
 
@@ -168,11 +197,13 @@ impl Setup {
         format!(
             "[sip]\nlisten = [{listen}]\n{drain_timeout}\n{certificates}\n[media]\naddress = \"{host}\"\nports = \"{first}-{last}\"\n\n\
              [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
-             [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\", \"::1\"]\n\n\
+             [[trunk]]\nname = \"carrier\"\n{trunk}\n\n\
              [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"{numbers}\"]\ntargets = [{targets}]\n\
-             profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}",
+             profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}\n{more}",
             host = self.host,
             numbers = self.numbers,
+            trunk = self.trunk,
+            more = self.more,
             store = store.display(),
             targets = self.targets.join(", "),
         )

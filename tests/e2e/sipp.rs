@@ -192,10 +192,12 @@ impl Sipp {
         .at_s
     }
 
-    /// The final response to the INVITE of its call.
+    /// The final response to the INVITE of its call; a challenge is none.
     pub fn final_status(&self) -> Option<u16> {
-        let is_final =
-            |message: &Message| message.answers("INVITE") && message.status() >= Some(200);
+        let is_challenge = |message: &Message| matches!(message.status(), Some(401 | 407));
+        let is_final = |message: &Message| {
+            message.answers("INVITE") && message.status() >= Some(200) && !is_challenge(message)
+        };
         self.messages()
             .iter()
             .find(|message| is_final(message))

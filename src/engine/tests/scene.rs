@@ -131,6 +131,34 @@ impl Scene {
         self.receive(CALLER, &caller_request("ACK", 1, &to, ""));
     }
 
+    /// The caller's ACK of our refusal, so that it is not repeated.
+    pub fn ack_refusal(&mut self) {
+        let is_refusal = |sent: &&Sent| sent.message.status() >= Some(300);
+        let to_caller = self
+            .sent
+            .iter()
+            .filter(|sent| sent.to.to_string() == CALLER);
+        let refusal = to_caller.filter(is_refusal).next_back();
+        let refusal = &refusal.expect("a refusal").message;
+        let to = refusal.headers.first("To").expect("To").to_owned();
+        let mut ack = caller_request("ACK", 1, &to, "");
+        ack.headers.set(
+            "Via",
+            &format!("SIP/2.0/UDP {CALLER};branch=z9hG4bKINVITE1;rport"),
+        );
+        self.receive(CALLER, &ack);
+    }
+
+    /// The caller's CANCEL.
+    pub fn caller_cancels(&mut self) {
+        let mut cancel = caller_request("CANCEL", 1, "<sip:hotline@192.0.2.1>", "");
+        cancel.headers.set(
+            "Via",
+            &format!("SIP/2.0/UDP {CALLER};branch=z9hG4bKINVITE1;rport"),
+        );
+        self.receive(CALLER, &cancel);
+    }
+
     /// The caller's BYE.
     pub fn caller_hangs_up(&mut self) {
         let to = self.caller_dialog();
@@ -317,7 +345,7 @@ impl Scene {
         self.facts.insert((at, self.facts_noted), (call, fact));
     }
 
-    fn handle(&mut self, input: Input) {
+    pub fn handle(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         let actions: Vec<Action> = std::iter::from_fn(|| self.engine.poll_action()).collect();
         for action in actions {

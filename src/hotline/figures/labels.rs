@@ -19,6 +19,8 @@ closed_set! {
         UnknownNumber = "unknown_number",
         /// No trunk has the address: 403.
         UnknownSource = "unknown_source",
+        /// Credentials that are wrong: 401.
+        Unauthorized = "unauthorized",
         /// Calls, ports, transactions or the store's queue are at their limit: 503.
         Capacity = "capacity",
         /// The service takes no new calls before it stops: 503.
@@ -29,6 +31,18 @@ closed_set! {
         Extension = "extension",
         /// No audio that we speak: 488.
         Media = "media",
+    }
+}
+
+closed_set! {
+    /// How we are known to a registrar.
+    pub enum RegistrationState {
+        /// It sends us calls.
+        Registered = "registered",
+        /// It is being asked for the first time.
+        Trying = "trying",
+        /// It has refused us, or does not answer, and what it granted before has run out.
+        Failed = "failed",
     }
 }
 

@@ -10,7 +10,7 @@ mod histogram;
 mod labels;
 
 pub use histogram::{Histogram, Scale};
-pub use labels::{Abandon, Direction, DropReason, Refusal, SipKind};
+pub use labels::{Abandon, Direction, DropReason, Refusal, RegistrationState, SipKind};
 
 use super::finding::{Cause, FindingKind};
 use super::record::AttemptOutcome;
@@ -92,6 +92,8 @@ pub struct AgentFigures {
 pub struct Gauges {
     /// In the order of [`HotlineIndex`].
     pub hotlines: Vec<HotlineGauges>,
+    /// By name, in the order of the configuration.
+    pub registrations: Vec<(String, RegistrationState)>,
 }
 
 /// What holds now for one hotline.

@@ -31,6 +31,11 @@ pub(crate) fn config() -> Config {
         log: Log {
             filter: "info".into(),
         },
+        auth: Auth {
+            realm: "qingjiang".into(),
+            algorithms: Vec::new(),
+        },
+        registrations: Vec::new(),
         trunks: vec![trunk("carrier"), trunk("second")],
         hotlines: vec![
             hotline("weather", &["desk-1", "pbx", "pbx"]).into(),
@@ -44,6 +49,7 @@ fn trunk(name: &str) -> Trunk {
         name: name.into(),
         from: Vec::new(),
         country_code: None,
+        auth: None,
     }
 }
 
@@ -55,6 +61,7 @@ fn hotline(name: &str, targets: &[&str]) -> Hotline {
         name: (*name).into(),
         answer_means: AnswerMeans::Person,
         ringing_183: false,
+        auth: None,
     };
     Hotline {
         name: name.into(),

@@ -8,8 +8,8 @@ use super::Snapshot;
 use super::process::Process;
 use crate::base::ids::Leg;
 use crate::hotline::figures::{
-    Abandon, Direction, DropReason, Figures, Histogram, HotlineFigures, HotlineGauges, Refusal,
-    SipKind,
+    Abandon, Direction, DropReason, Figures, Gauges, Histogram, HotlineFigures, Refusal,
+    RegistrationState, SipKind,
 };
 use crate::hotline::record::AttemptOutcome;
 use prometheus_client::collector::Collector;
@@ -106,7 +106,7 @@ impl Collector for Page {
         let mut families = Families(encoder);
         let figures = &self.snapshot.figures;
         families.calls(figures)?;
-        families.gauges(figures, &self.snapshot.gauges.hotlines)?;
+        families.gauges(figures, &self.snapshot.gauges)?;
         families.times(figures)?;
         families.treatment(figures)?;
         families.packets(figures)?;
@@ -154,8 +154,8 @@ impl Families<'_> {
         )
     }
 
-    fn gauges(&mut self, figures: &Figures, gauges: &[HotlineGauges]) -> Result {
-        let now = |place: usize| gauges.get(place).copied().unwrap_or_default();
+    fn gauges(&mut self, figures: &Figures, gauges: &Gauges) -> Result {
+        let now = |place: usize| gauges.hotlines.get(place).copied().unwrap_or_default();
         let lines = || {
             figures
                 .hotlines
@@ -179,6 +179,16 @@ impl Families<'_> {
             "qingjiang_longest_wait_seconds",
             "How long the oldest caller without an answer has waited.",
             lines().map(|(line, now)| (labels(line, []), now.longest_wait.as_secs_f64())),
+        )?;
+        self.gauge(
+            "qingjiang_registrations",
+            "Whether we are registered: 1 for the state that holds, 0 for the others.",
+            gauges.registrations.iter().flat_map(|(name, held)| {
+                RegistrationState::ALL.iter().map(move |state| {
+                    let own = vec![("registrar", name.as_str()), ("state", state.name())];
+                    (own, if state == held { 1.0 } else { 0.0 })
+                })
+            }),
         )
     }
 
@@ -419,7 +429,7 @@ fn labels<'a, const N: usize>(
 mod tests {
     use super::*;
     use crate::hotline::figures::tests::config;
-    use crate::hotline::figures::{Gauges, HotlineIndex, TrunkIndex};
+    use crate::hotline::figures::{HotlineGauges, HotlineIndex, TrunkIndex};
     use crate::hotline::finding::{Cause, FindingKind};
     use crate::hotline::treat::TreatmentOutcome;
     use crate::service::telemetry::Readiness;
@@ -458,6 +468,7 @@ mod tests {
             figures,
             gauges: Gauges {
                 hotlines: vec![waiting],
+                registrations: vec![("carrier".to_owned(), RegistrationState::Failed)],
             },
             readiness: Readiness::Ready,
         })
@@ -481,6 +492,8 @@ mod tests {
         r#"qingjiang_calls_active{hotline="weather",state="ringing"} 2.0"#,
         r#"qingjiang_calls_active{hotline="sales \"A\"",state="talking"} 0.0"#,
         r#"qingjiang_longest_wait_seconds{hotline="weather"} 7.5"#,
+        r#"qingjiang_registrations{registrar="carrier",state="failed"} 1.0"#,
+        r#"qingjiang_registrations{registrar="carrier",state="registered"} 0.0"#,
         r#"qingjiang_ring_seconds_bucket{le="5.0",hotline="weather",agent="pbx",outcome="answered"} 0"#,
         r#"qingjiang_ring_seconds_bucket{le="6.0",hotline="weather",agent="pbx",outcome="answered"} 1"#,
         r#"qingjiang_ring_seconds_bucket{le="+Inf",hotline="weather",agent="pbx",outcome="answered"} 1"#,

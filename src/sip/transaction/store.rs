@@ -86,6 +86,14 @@ impl Transactions {
         ServerKey::of(request).is_ok_and(|key| self.servers.contains_key(&key))
     }
 
+    /// Whether there is an INVITE that this CANCEL may be about.
+    pub fn knows_cancelled(&self, cancel: &Message) -> bool {
+        let by_branch = ServerKey::of_cancelled(cancel);
+        let by_origin = Origin::of(cancel);
+        by_branch.is_ok_and(|key| self.servers.contains_key(&key))
+            || by_origin.is_ok_and(|origin| self.origins.contains_key(&origin))
+    }
+
     /// Takes one datagram that is to be sent.
     pub fn poll_send(&mut self) -> Option<Datagram> {
         self.outbox.pop_front()

@@ -24,7 +24,7 @@ pub mod name_addr;
 pub mod params;
 pub mod parse;
 pub mod reason;
-mod scan;
+pub(super) mod scan;
 mod serde_form;
 pub mod stream;
 pub mod text;
