@@ -51,7 +51,12 @@ pub fn is_bound(port: u16) -> bool {
         local && state.is_none_or(|state| words.nth(1) == Some(state))
     };
     // 0A: listening.
-    let tables = [("udp", None), ("udp6", None), ("tcp", Some("0A")), ("tcp6", Some("0A"))];
+    let tables = [
+        ("udp", None),
+        ("udp6", None),
+        ("tcp", Some("0A")),
+        ("tcp6", Some("0A")),
+    ];
     tables.into_iter().any(|(name, state)| {
         // Without IPv6 in the kernel there are no tables of it.
         let table = std::fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();

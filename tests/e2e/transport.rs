@@ -108,7 +108,9 @@ fn a_call_goes_over_tls_on_both_sides() {
         format!("OPENSSL:{sip_tls},cafile={},verify=1", file("cert.pem")),
     );
     for port in [agent_tls.port(), caller_tcp.port()] {
-        wait_for("socat", LIMIT, || crate::ports::is_bound(port).then_some(()));
+        wait_for("socat", LIMIT, || {
+            crate::ports::is_bound(port).then_some(())
+        });
     }
     for (n, name) in ["basic_call", "callee_bye"].into_iter().enumerate() {
         let media = RtpEnd::open();

@@ -56,7 +56,9 @@ fn batches() -> Vec<Vec<Torture>> {
         let text = String::from_utf8_lossy(&torture.bytes).to_lowercase();
         let branch = text.split("branch").nth(1).unwrap_or_default();
         let branch = branch.lines().next().unwrap_or_default().to_owned();
-        let place = batches.iter().position(|(known, _)| !known.contains(&branch));
+        let place = batches
+            .iter()
+            .position(|(known, _)| !known.contains(&branch));
         let place = place.unwrap_or_else(|| {
             batches.push(Default::default());
             batches.len() - 1
