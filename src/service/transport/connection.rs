@@ -78,7 +78,7 @@ async fn read<S: AsyncRead>(
         framer.push(bytes.get(..length).unwrap_or_default());
         let mut pieces = 0;
         loop {
-            match framer.next() {
+            match framer.poll_piece() {
                 Ok(Some(Piece::Message(bytes))) => {
                     heard = true;
                     shared.tell(StreamEvent::Message { path, bytes }).await;
