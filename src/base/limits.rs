@@ -35,8 +35,9 @@ pub const SIP_CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a peer may read nothing of what we send on a connection. Above it the connection is closed.
 pub const SIP_STREAM_WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Messages that wait to be written to one connection. Above it the connection is closed, and what waited was not sent.
-pub const SIP_STREAM_UNSENT_MAX: usize = 256;
+/// Bytes of messages that wait to be written to one connection. Above it the connection is closed, and what waited was not
+/// sent. It is the BYEs of as many calls as one machine takes on, all over one connection of a trunk.
+pub const SIP_STREAM_UNSENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Messages from all connections on the way to the control thread. Above it no connection is read from until there is
 /// room: the peers' own send buffers fill.

@@ -104,7 +104,8 @@ impl<'a> Plan<'a> {
     pub fn over_tcp(mut self, mode: &str) -> Self {
         let udp = self.arguments.iter().position(|argument| argument == "udp");
         self.arguments[udp.expect("the key of the transport")] = "tcp".to_owned();
-        self.with(&["-t", mode])
+        // Without it SIPp wants 50,000 descriptors.
+        self.with(&["-t", mode, "-max_socket", "100"])
     }
 
     /// The media end that its SDP names.

@@ -87,8 +87,7 @@ fn a_call_goes_over_tls_on_both_sides() {
         .start(&stage);
     let file = |name: &str| folder.join(name).display().to_string();
     let socat = |name: &str, from: String, to: String| {
-        let peer = Peer::start(&stage, name, &find("socat"), &["-d".to_owned(), from, to]);
-        peer
+        Peer::start(&stage, name, &find("socat"), &["-d".to_owned(), from, to])
     };
     let _to_agent = socat(
         "socat-agent",

@@ -189,8 +189,8 @@ fn over_tcp(torture: &Torture) -> Option<Vec<u16>> {
     }
 }
 
-/// The INVITE behind the REGISTER of `dblreq`.
-const DBLREQ_INVITE: u16 = 100;
+/// The INVITE behind the REGISTER of `dblreq`: its SDP has a line `m =video`.
+const DBLREQ_INVITE: u16 = 400;
 
 /// Goal: over TCP each gets the same, on its own connection, whatever its Via says.
 #[test]

@@ -4,7 +4,7 @@
 //! is told. Source: RFC 3261 §18.3 and §18.4, RFC 5626 §4.4.1.
 
 use super::streams::{Shared, StreamEvent};
-use super::table::Ends;
+use super::table::{Ends, Queue};
 use crate::sip::transaction::Path;
 use crate::sip::wire::Framer;
 use crate::sip::wire::stream::{PONG, Piece};
@@ -48,11 +48,9 @@ pub(super) async fn give_up(shared: &Shared, ends: Ends) {
 }
 
 /// Takes it out of the table, and tells of what was not written.
-async fn end(shared: &Shared, mut ends: Ends, first: Option<Vec<u8>>) {
+async fn end(shared: &Shared, ends: Ends, first: Option<Vec<u8>>) {
     shared.table().end(ends.path);
-    ends.queue.close();
-    let rest = std::iter::from_fn(|| ends.queue.try_recv().ok());
-    for bytes in first.into_iter().chain(rest) {
+    for bytes in first.into_iter().chain(ends.queue.rest()) {
         shared.tell(StreamEvent::Unsent { bytes }).await;
     }
 }
@@ -70,6 +68,8 @@ async fn read<S: AsyncRead>(
     let mut until = Instant::now() + limits.message_time;
     // The first message is awaited as one that has begun.
     let mut within = true;
+    // Somebody who has said something may be waiting for an answer.
+    let mut heard = false;
     loop {
         let came = timeout_at(until, from_peer.read(&mut bytes)).await;
         let Ok(Ok(length @ 1..)) = came else {
@@ -78,8 +78,9 @@ async fn read<S: AsyncRead>(
         framer.push(bytes.get(..length).unwrap_or_default());
         let mut pieces = 0;
         loop {
-            match framer.next() {
+            match framer.poll_piece() {
                 Ok(Some(Piece::Message(bytes))) => {
+                    heard = true;
                     shared.tell(StreamEvent::Message { path, bytes }).await;
                 }
                 // One that waits already answers this one too.
@@ -88,7 +89,10 @@ async fn read<S: AsyncRead>(
                 Err(out_of_step) => {
                     let bytes = out_of_step.head;
                     if !bytes.is_empty() {
+                        heard = true;
                         shared.tell(StreamEvent::Message { path, bytes }).await;
+                    }
+                    if heard {
                         discard(from_peer).await;
                     }
                     return;
@@ -123,7 +127,7 @@ struct Writing<S> {
 
 impl<S: AsyncWrite> Writing<S> {
     /// Writes what comes, until nothing more can come or the peer does not take it.
-    async fn write(&mut self, queue: &mut Receiver<Vec<u8>>) {
+    async fn write(&mut self, queue: &mut Queue) {
         loop {
             tokio::select! {
                 Some(()) = self.pongs.recv() => {
@@ -131,7 +135,7 @@ impl<S: AsyncWrite> Writing<S> {
                         return;
                     }
                 }
-                message = queue.recv() => {
+                message = queue.next() => {
                     let Some(message) = message else {
                         let _ = timeout(self.limit, self.to_peer.shutdown()).await;
                         return;

@@ -4,16 +4,17 @@
 
 use crate::base::limits::{
     SIP_CONNECT_TIME_MAX, SIP_CONNECTION_IDLE_MAX, SIP_CONNECTIONS_MAX,
-    SIP_CONNECTIONS_PER_ADDRESS_MAX, SIP_STREAM_MESSAGE_TIME_MAX, SIP_STREAM_UNSENT_MAX,
+    SIP_CONNECTIONS_PER_ADDRESS_MAX, SIP_STREAM_MESSAGE_TIME_MAX, SIP_STREAM_UNSENT_BYTES_MAX,
     SIP_STREAM_WRITE_TIME_MAX,
 };
 use crate::sip::transaction::{ConnectionId, Path};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// What connections may take. The values and acts are those of [`crate::base::limits`].
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ pub(super) struct Limits {
     pub message_time: Duration,
     pub connect_time: Duration,
     pub write_time: Duration,
-    pub unsent: usize,
+    pub unsent_bytes: usize,
 }
 
 impl Default for Limits {
@@ -36,7 +37,7 @@ impl Default for Limits {
             message_time: SIP_STREAM_MESSAGE_TIME_MAX,
             connect_time: SIP_CONNECT_TIME_MAX,
             write_time: SIP_STREAM_WRITE_TIME_MAX,
-            unsent: SIP_STREAM_UNSENT_MAX,
+            unsent_bytes: SIP_STREAM_UNSENT_BYTES_MAX,
         }
     }
 }
@@ -45,10 +46,32 @@ impl Default for Limits {
 pub(super) struct Ends {
     /// Its way: the peer, and itself as the connection.
     pub path: Path,
-    /// What is to be written. Closed when nothing more comes.
-    pub queue: Receiver<Vec<u8>>,
+    /// What is to be written.
+    pub queue: Queue,
     /// Told when it is to end at once.
     pub cut: Arc<Notify>,
+}
+
+/// Messages that are to be written to one connection, as the connection has them.
+pub(super) struct Queue {
+    messages: UnboundedReceiver<Vec<u8>>,
+    /// Bytes in it: the channel itself has no bound, [`Table::give`] has.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// The next one, as soon as there is one; `None` when nothing more comes.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let message = self.messages.recv().await?;
+        self.waiting.fetch_sub(message.len(), Ordering::Relaxed);
+        Some(message)
+    }
+
+    /// What is left when nobody writes any more.
+    pub fn rest(mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.messages.close();
+        std::iter::from_fn(move || self.messages.try_recv().ok())
+    }
 }
 
 /// The connections.
@@ -68,7 +91,8 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Entry {
     key: (u16, SocketAddr),
-    to: Sender<Vec<u8>>,
+    to: UnboundedSender<Vec<u8>>,
+    waiting: Arc<AtomicUsize>,
     cut: Arc<Notify>,
 }
 
@@ -103,7 +127,8 @@ impl Table {
         }
         self.next += 1;
         let id = ConnectionId(self.next);
-        let (to, queue) = channel(self.limits.unsent);
+        let (to, messages) = unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
         let cut = Arc::new(Notify::new());
         let key = (path.listener, path.remote);
         self.running.insert(address, with_it + 1);
@@ -111,6 +136,7 @@ impl Table {
         let entry = Entry {
             key,
             to,
+            waiting: Arc::clone(&waiting),
             cut: Arc::clone(&cut),
         };
         self.open.insert(id, entry);
@@ -118,6 +144,7 @@ impl Table {
             connection: Some(id),
             ..path
         };
+        let queue = Queue { messages, waiting };
         Some(Ends { path, queue, cut })
     }
 
@@ -136,19 +163,17 @@ impl Table {
         let Some(entry) = self.open.get(&id) else {
             return Err(NotTaken::NoConnection(message));
         };
-        use tokio::sync::mpsc::error::TrySendError;
-        match entry.to.try_send(message) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Closed(message)) => {
-                self.shut(id);
-                Err(NotTaken::NoConnection(message))
-            }
-            Err(TrySendError::Full(_)) => {
-                entry.cut.notify_one();
-                self.shut(id);
-                Err(NotTaken::Full)
-            }
+        let length = message.len();
+        let before = entry.waiting.fetch_add(length, Ordering::Relaxed);
+        if before + length > self.limits.unsent_bytes {
+            entry.cut.notify_one();
+            self.shut(id);
+            return Err(NotTaken::Full);
         }
+        entry.to.send(message).map_err(|unsent| {
+            self.shut(id);
+            NotTaken::NoConnection(unsent.0)
+        })
     }
 
     /// No more messages go to this connection.
@@ -196,7 +221,7 @@ mod tests {
         Table::new(Limits {
             connections: 3,
             per_address: 2,
-            unsent: 1,
+            unsent_bytes: 20,
             ..Limits::default()
         })
     }
@@ -210,10 +235,16 @@ mod tests {
             ..path("192.0.2.1:5060")
         };
         assert!(table.give(elsewhere, b"by name".to_vec()).is_ok());
-        assert_eq!(ends.queue.try_recv().ok(), Some(b"by name".to_vec()));
+        assert_eq!(
+            ends.queue.messages.try_recv().ok(),
+            Some(b"by name".to_vec())
+        );
         let by_peer = path("192.0.2.1:40000");
         assert!(table.give(by_peer, b"by peer".to_vec()).is_ok());
-        assert_eq!(ends.queue.try_recv().ok(), Some(b"by peer".to_vec()));
+        assert_eq!(
+            ends.queue.messages.try_recv().ok(),
+            Some(b"by peer".to_vec())
+        );
         table.end(ends.path);
         for path in [elsewhere, by_peer] {
             let given = table.give(path, Vec::new());
@@ -241,9 +272,9 @@ mod tests {
     fn one_that_does_not_read_is_cut() {
         let mut table = table();
         let ends = table.open(path("192.0.2.1:1")).expect("a place");
-        assert!(table.give(ends.path, vec![1]).is_ok());
+        assert!(table.give(ends.path, vec![1; 9]).is_ok());
         assert!(matches!(
-            table.give(ends.path, vec![2]),
+            table.give(ends.path, vec![2; 12]),
             Err(NotTaken::Full)
         ));
         let given = table.give(ends.path, vec![3]);

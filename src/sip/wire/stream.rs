@@ -46,7 +46,7 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// Takes what was read. [`Framer::next`] is to be asked until it gives nothing.
+    /// Takes what was read. [`Framer::poll_piece`] is to be asked until it gives nothing.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
@@ -60,7 +60,7 @@ impl Framer {
     ///
     /// # Errors
     /// The stream is out of step.
-    pub fn next(&mut self) -> Result<Option<Piece>, OutOfStep> {
+    pub fn poll_piece(&mut self) -> Result<Option<Piece>, OutOfStep> {
         if self.line == 0 && self.whole.is_none() && self.pass_empty_lines() {
             return Ok(Some(Piece::Ping));
         }
@@ -185,7 +185,7 @@ mod tests {
         let mut pieces = Vec::new();
         for bytes in stream.chunks(part) {
             framer.push(bytes);
-            while let Some(piece) = framer.next()? {
+            while let Some(piece) = framer.poll_piece()? {
                 pieces.push(piece);
             }
         }
@@ -244,10 +244,10 @@ mod tests {
     fn a_message_is_within_from_its_first_byte_to_its_last() {
         let mut framer = Framer::default();
         framer.push(b"\r\n");
-        assert_eq!(framer.next(), Ok(None));
+        assert_eq!(framer.poll_piece(), Ok(None));
         assert!(!framer.is_within_message(), "a line end is no message");
         framer.push(b"B");
-        assert_eq!(framer.next(), Ok(None));
+        assert_eq!(framer.poll_piece(), Ok(None));
         assert!(framer.is_within_message());
     }
 }
