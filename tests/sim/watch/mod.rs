@@ -126,6 +126,8 @@ pub struct Watch {
     /// Changes that peers asked for, by source and branch, and our own re-INVITEs by branch.
     asks: BTreeMap<(SocketAddr, String), Ask>,
     ours: BTreeMap<String, Ours>,
+    /// Calls that are closed by the actions that are looked at.
+    closing: BTreeSet<CallKey>,
     /// The INVITE that is being handled: it may become a call.
     fresh: Option<Fresh>,
     lent: BTreeSet<u16>,
@@ -167,6 +169,7 @@ impl Watch {
             by_key: BTreeMap::new(),
             asks: BTreeMap::new(),
             ours: BTreeMap::new(),
+            closing: BTreeSet::new(),
             fresh: None,
             lent: BTreeSet::new(),
             pressed: false,
