@@ -391,6 +391,8 @@ impl Watch {
             held: false,
             holds_in_script: 0,
             stop_owed: false,
+            prompts_held: 0,
+            asked_after_hold: false,
         });
         let asked = (fresh.remote, fresh.branch.clone());
         let twice = self.by_caller.insert(fresh.call_id.clone(), index);
@@ -433,6 +435,7 @@ impl Watch {
         };
         let (right, due) = (script.next_prompt() == name, script.due());
         let held = call.held;
+        call.asked_after_hold |= call.holds_in_script > 0;
         let (spoke, over) = (script.spoke || call.first_speech.is_some(), script.over);
         script.on_asked();
         self.check(!held, "a prompt while one of the two is on hold");

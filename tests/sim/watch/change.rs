@@ -25,6 +25,8 @@ pub(super) struct Ask {
     cancelled: bool,
     /// What went before it was not over yet when it came.
     pub crossed: bool,
+    /// It came before the ACK of the call's first 200.
+    pub waited: bool,
     pub final_status: Option<u16>,
     ok_at: Instant,
     /// Our 200 is due again.
@@ -39,6 +41,14 @@ pub(super) struct Ask {
 impl Ask {
     pub(super) fn is_open(&self) -> bool {
         self.final_status.is_none() || self.awaits_ack()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    pub(super) fn is_acked(&self) -> bool {
+        self.acked.is_some()
     }
 
     pub(super) fn awaits_ack(&self) -> bool {
@@ -63,7 +73,19 @@ pub(super) struct Ours {
     /// What the peer said in its 200.
     answer: Option<Described>,
     ack_owed: bool,
+    oks: u32,
     acks: u32,
+}
+
+impl Ours {
+    pub(super) fn oks(&self) -> u32 {
+        self.oks
+    }
+
+    /// A CANCEL of ours came too late.
+    pub(super) fn was_crossed(&self) -> bool {
+        self.cancelled_at.is_some() && self.first_ok.is_some()
+    }
 }
 
 impl Watch {
@@ -81,6 +103,7 @@ impl Watch {
             passed: None,
             cancelled: false,
             crossed,
+            waited: leg == Leg::Agent && self.calls[index].acked.is_none(),
             final_status: None,
             ok_at: self.now,
             due: self.now,
@@ -247,6 +270,7 @@ impl Watch {
                 dead: false,
                 answer: None,
                 ack_owed: false,
+                oks: 0,
                 acks: 0,
             },
         );
@@ -285,6 +309,7 @@ impl Watch {
             }
         }
         ours.ack_owed = true;
+        ours.oks += 1;
         if ours
             .first_ok
             .replace(ours.first_ok.unwrap_or(now))
@@ -362,7 +387,8 @@ impl Watch {
         };
         ours.cancelled_at.get_or_insert(now);
         let (may, asker) = (ours.provisional, ours.asker.clone());
-        let wanted = self.asks.get(&asker).is_some_and(|ask| ask.cancelled);
+        let over = self.calls[ours.index].over.is_some();
+        let wanted = over || self.asks.get(&asker).is_some_and(|ask| ask.cancelled);
         self.check(
             may,
             "a CANCEL of a re-INVITE before any provisional response",

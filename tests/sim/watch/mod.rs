@@ -73,6 +73,8 @@ pub struct Seen {
     holds_in_script: u32,
     /// A hold came while a prompt was outstanding.
     stop_owed: bool,
+    prompts_held: u32,
+    asked_after_hold: bool,
 }
 
 /// One INVITE of ours to a target.

@@ -130,6 +130,7 @@ impl Watch {
                 true => {
                     call.holds_in_script += u32::from(!script.over);
                     call.stop_owed = script.on_held();
+                    call.prompts_held += u32::from(call.stop_owed);
                 }
                 false => script.on_resumed(now),
             }
