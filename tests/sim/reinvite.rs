@@ -245,8 +245,9 @@ impl Changes {
             false => Repeat::other(now, bytes),
         };
         let repeat = self.repeat(now, turn, repeat);
-        if is_invite && self.chance.percent(12) {
-            let at = now + self.chance.ms(0, 4_000);
+        if is_invite && self.chance.percent(15) {
+            let latest = self.chance.pick(&[50, 500, 4_000]);
+            let at = now + self.chance.ms(0, latest);
             self.wake(turn, at, Timer::Cancel(self.asks.len()));
         }
         self.asks.push(Ask {
@@ -259,8 +260,8 @@ impl Changes {
             provisional: false,
             final_status: None,
             acks_skipped: match self.chance.between(0, 99) {
-                0..=84 => 0,
-                85..=95 => self.chance.between(1, 4),
+                0..=79 => 0,
+                80..=92 => self.chance.between(1, 4),
                 _ => 100,
             },
             ack_after: self.chance.percent(10).then(|| self.chance.ms(0, 6_000)),

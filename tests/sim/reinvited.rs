@@ -75,8 +75,9 @@ impl Changes {
     fn react(&mut self, now: Instant, turn: &mut Turn, index: usize) {
         let kind = self.chance.between(0, 99);
         let status = match kind {
-            0..=71 => 200,
-            72..=76 => 200,
+            0..=59 => 200,
+            // Late: it asks somebody.
+            60..=76 => 200,
             77..=86 => self.chance.pick(&[488, 488, 486, 603]),
             87..=91 => 491,
             92..=93 => 481,
@@ -87,12 +88,12 @@ impl Changes {
                 return;
             }
         };
-        if !matches!(kind, 72..=76 | 94..=95) && self.chance.percent(90) {
+        if !matches!(kind, 60..=76 | 94..=95) && self.chance.percent(90) {
             return self.answer(now, turn, index, status);
         }
         let at = now + self.chance.ms(100, 7_000);
         self.wake(turn, at, Timer::Answer(index, status));
-        if self.chance.percent(50) {
+        if self.chance.percent(70) {
             let ringing = self.served[index].invite.reply(100, None).to_bytes();
             self.served[index].last = ringing.clone();
             turn.send.push(ringing);
@@ -135,8 +136,8 @@ impl Changes {
         let spoke = !self.served[index].last.is_empty();
         turn.check(spoke, "a CANCEL without a provisional response");
         match self.chance.between(0, 9) {
-            0 => self.answer(now, turn, index, 200),
-            1 => {}
+            0..=2 => self.answer(now, turn, index, 200),
+            3 => {}
             _ => self.answer(now, turn, index, 487),
         }
     }

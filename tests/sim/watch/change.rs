@@ -366,7 +366,13 @@ impl Watch {
         let (now, number, call_id) = (self.now, cseq_of(ack).0, ack.call_id().to_owned());
         let place = match (self.by_caller.get(&call_id), self.by_target.get(&call_id)) {
             (Some(&index), _) => (index, Leg::Caller),
-            (_, Some(&(index, _))) => (index, Leg::Agent),
+            (_, Some(&(index, place))) => {
+                let winner = self.calls[index].attempts[place].winner.as_deref();
+                if tag_of(header(ack, "From")) != winner {
+                    return; // Of another fork's refusal.
+                }
+                (index, Leg::Agent)
+            }
             _ => return,
         };
         let mut asks = self.asks.values_mut();
