@@ -2,9 +2,11 @@
 //!
 //! It knows nothing of qingjiang but what it is told in messages, and notes what it saw.
 
+mod requests;
+
 use crate::chance::Chance;
 use crate::net::{GIVE_UP, Repeat};
-use crate::reinvite::{Changes, Line, Own, Timer};
+use crate::reinvite::Changes;
 use crate::says::{
     ENGINE, Head, Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, hop, is_usable, request,
     sdp, tag_of, uri_in, with_sdp,
@@ -508,30 +510,6 @@ impl Caller {
         }
     }
 
-    fn begin_changes(&mut self, now: Instant, turn: &mut Turn) {
-        let bare = format!("<sip:{}@{ENGINE}>", self.plan.number);
-        let tag = self.to_tag.clone().unwrap_or_default();
-        let line = Line {
-            place: (0, 0),
-            address: self.plan.address,
-            from: self.from.clone(),
-            to: format!("{bare};tag={tag}"),
-            call_id: self.call_id.clone(),
-            contact: format!("<sip:caller@{}>", self.plan.address),
-        };
-        let own = Own {
-            version: 1,
-            port: 40_000,
-            formats: self.plan.formats.to_owned(),
-            direction: "sendrecv",
-        };
-        self.changes = Some(Changes::new(line, own, 0, self.chance.branch_off()));
-        for after in &self.plan.changes {
-            turn.wake
-                .push((now + *after, Wake::Change(0, 0, Timer::Ask)));
-        }
-    }
-
     fn acknowledge_failure(&self, turn: &mut Turn, response: &Message) {
         let invite = self.invite.as_ref().expect("it was sent");
         let mut ack = hop(invite, "ACK", header(response, "To"));
@@ -539,56 +517,5 @@ impl Caller {
         let cseq = format!("{} ACK", cseq_of(response).0);
         ack.headers.set("CSeq", &cseq);
         turn.send.push(ack.to_bytes());
-    }
-
-    fn on_request(&mut self, now: Instant, turn: &mut Turn, method: Method, request: &Message) {
-        let ours = tag_of(header(request, "To")) == tag_of(&self.from);
-        let theirs = tag_of(header(request, "From")) == self.to_tag.as_deref();
-        turn.check(ours && theirs, "a request with foreign tags");
-        if method != Method::Cancel {
-            self.check_route(turn, request);
-        }
-        match (method, &mut self.changes) {
-            (Method::Bye, _) => self.on_bye(now, turn, request),
-            (_, None) => turn.fault("a request to a caller that has not answered"),
-            (Method::Invite, Some(changes)) => changes.on_invite(now, turn, request),
-            (Method::Cancel, Some(changes)) => changes.on_cancel(now, turn, request),
-            (Method::Ack, Some(changes)) => {
-                let known = changes.on_ack(turn, request);
-                turn.check(known, "an ACK of nothing");
-            }
-            _ => turn.fault("a method that qingjiang does not send"),
-        }
-    }
-
-    /// To our Contact, by the route set (RFC 3261 §12.2.1.1).
-    fn check_route(&self, turn: &mut Turn, request: &Message) {
-        let route = format!("<sip:{};lr>", self.plan.address);
-        let routed = header(request, "Route") == route;
-        turn.check(routed == self.plan.record_route, "a route set not followed");
-        let text = request.to_bytes();
-        let line = text.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let asks_us = String::from_utf8_lossy(line).contains(" sip:caller@");
-        turn.check(asks_us, "a request that is not to our Contact");
-    }
-
-    fn on_bye(&mut self, now: Instant, turn: &mut Turn, request: &Message) {
-        self.got_bye = true;
-        if self.state >= State::Up {
-            self.state = State::Done;
-        }
-        if let Some(changes) = &mut self.changes {
-            let number = cseq_of(request).0;
-            let known = self.bye_cseq.replace(number);
-            let again = known == Some(number);
-            turn.check(
-                again || number > changes.remote_cseq,
-                "a BYE with an old CSeq",
-            );
-            changes.end(now, turn);
-        }
-        if self.plan.answers_bye {
-            turn.send.push(request.reply(200, None).to_bytes());
-        }
     }
 }

@@ -184,7 +184,7 @@ fn strays(chance: &mut Chance) -> Vec<(Duration, Stray)> {
 /// When an end asks for changes: now and then at once, sooner than the ACK.
 fn changes(chance: &mut Chance) -> Vec<Duration> {
     let count = chance.pick(&[0, 1, 1, 2, 3]);
-    let latest = chance.pick(&[1, 3_000, 12_000, 30_000]);
+    let latest = chance.pick(&[1, 3_000, 12_000, 12_000, 30_000]);
     (0..count).map(|_| chance.ms(0, latest)).collect()
 }
 

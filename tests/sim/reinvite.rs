@@ -245,7 +245,7 @@ impl Changes {
             false => Repeat::other(now, bytes),
         };
         let repeat = self.repeat(now, turn, repeat);
-        if is_invite && self.chance.percent(15) {
+        if is_invite && self.chance.percent(22) {
             let latest = self.chance.pick(&[50, 500, 4_000]);
             let at = now + self.chance.ms(0, latest);
             self.wake(turn, at, Timer::Cancel(self.asks.len()));

@@ -136,8 +136,8 @@ impl Changes {
         let spoke = !self.served[index].last.is_empty();
         turn.check(spoke, "a CANCEL without a provisional response");
         match self.chance.between(0, 9) {
-            0..=2 => self.answer(now, turn, index, 200),
-            3 => {}
+            0..=4 => self.answer(now, turn, index, 200),
+            5 => {}
             _ => self.answer(now, turn, index, 487),
         }
     }

@@ -456,7 +456,7 @@ fn requests_follow_a_contact_that_moves() {
     assert_eq!(scene.times("192.0.2.55:5070", "BYE").len(), 1);
 }
 
-/// Seeds 275 and 668 of the simulation: what we had said last to that leg was the offer that it refused.
+/// Found by the simulation: what we had said last to that leg was the offer that it refused.
 #[test]
 fn a_refresh_after_a_refused_offer_is_answered_with_what_was_agreed() {
     let mut scene = up();
@@ -473,7 +473,7 @@ fn a_refresh_after_a_refused_offer_is_answered_with_what_was_agreed() {
     ends_well(scene);
 }
 
-/// Seeds 217 and 270 of the simulation: its dialog was given up before the ACK that it needs.
+/// Found by the simulation: its dialog was given up before the ACK that it needs.
 #[test]
 fn a_late_offer_is_acknowledged_when_the_end_that_made_it_says_bye() {
     let mut scene = up();
@@ -487,7 +487,7 @@ fn a_late_offer_is_acknowledged_when_the_end_that_made_it_says_bye() {
     assert_eq!(scene.records[0].ended_by, EndedBy::Agent);
 }
 
-/// Seeds 182 and 3539 of the simulation: it got a second BYE, and an ACK without the dialog's route.
+/// Found by the simulation: it got a second BYE, and an ACK without the dialog's route.
 #[test]
 fn a_200_that_comes_long_after_the_call_gets_an_ack_and_no_second_bye() {
     let mut scene = up();
@@ -506,7 +506,7 @@ fn a_200_that_comes_long_after_the_call_gets_an_ack_and_no_second_bye() {
     scene.must_come_to_rest();
 }
 
-/// Seed 1346 of the simulation: the agent's first words after the hold were talked over.
+/// Found by the simulation: the agent's first words after the hold were talked over.
 #[test]
 fn a_hold_that_ends_while_the_agent_speaks_asks_nothing_before_they_end() {
     let mut scene = up();

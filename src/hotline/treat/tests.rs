@@ -489,7 +489,7 @@ fn a_hold_before_the_hang_up_takes_it_away_and_the_goodbye_is_said_again() {
     }
 }
 
-/// Seed 1346 of the simulation: the agent's first words after the hold were talked over.
+/// Found by the simulation: the agent's first words after the hold were talked over.
 #[test]
 fn a_hold_that_ends_while_the_agent_speaks_leaves_the_clock_suspended() {
     for before in [false, true] {

@@ -353,10 +353,11 @@ impl Watch {
         let over = self.calls[index].over.is_some();
         let fits = late != ack.body.is_empty() || (late && over);
         self.check(fits, "an ACK with the wrong body");
-        if first && let (true, Some(offer)) = (late, theirs) {
-            if let Some(body) = self.on_described(index, leg, &ack.body) {
-                self.agree(index, leg, offer, body, false);
-            }
+        if first
+            && let (true, Some(offer)) = (late, theirs)
+            && let Some(body) = self.on_described(index, leg, &ack.body)
+        {
+            self.agree(index, leg, offer, body, false);
         }
         true
     }
