@@ -395,7 +395,7 @@ fn a_registration_has_its_defaults_and_a_name_of_its_own() {
     );
     for (old, new, says) in [
         ("sip:pbx", "sip:400@pbx", "must have no user"),
-        ("sip:pbx", "sips:pbx", "sips: is not supported"),
+        ("sip:pbx", "sips:pbx", "no tls: socket in sip.listen"),
         ("\"400\"", "\"4 0\"", "must be the user part"),
         ("\"secret\"", "77", "registration[1].password: must be text"),
         ("user =", "expires = \"59s\"\nuser =", "must be 60s to 24h"),

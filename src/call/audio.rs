@@ -51,6 +51,8 @@ struct Side {
     ours: Option<Vec<u8>>,
     /// The last offer of the peer's that was taken.
     theirs: Option<AudioOffer>,
+    /// How it was answered.
+    choice: Option<Choice>,
     /// What the media thread knows of the peer.
     stream: Option<Stream>,
 }
@@ -62,6 +64,7 @@ impl Side {
             version: session_id,
             ours: None,
             theirs: None,
+            choice: None,
             stream: None,
         }
     }
@@ -234,6 +237,7 @@ impl CallAudio {
             ptime: answer.ptime,
         };
         let body = self.describe(desk, leg, |local| write_answer(local, offer, &choice));
+        self.sides[leg.index()].choice = Some(choice);
         self.update(desk, leg, offering(offer, answer));
         body
     }
@@ -254,12 +258,13 @@ impl CallAudio {
         self.answer_to(desk, asker, offer, answer)
     }
 
-    /// What we said last to a leg, if its offer is the one that this was an answer to: the session is refreshed and
-    /// stays as it is.
-    pub fn refreshed(&self, leg: Leg, offer: &AudioOffer) -> Option<&[u8]> {
+    /// Our answer to a leg's offer, if that is the last one that was taken from it: the session is refreshed and stays
+    /// as it is. It may not be what we said last, where that was an offer which the leg refused.
+    pub fn refreshed(&mut self, desk: &Desk, leg: Leg, offer: &AudioOffer) -> Option<Vec<u8>> {
         let side = &self.sides[leg.index()];
         let same = side.theirs.as_ref() == Some(offer);
-        side.ours.as_deref().filter(|_| same)
+        let choice = side.choice.filter(|_| same)?;
+        Some(self.describe(desk, leg, |local| write_answer(local, offer, &choice)))
     }
 
     /// An answer for a peer whose offer nobody answered: what the session was before, as far as the offer has it.

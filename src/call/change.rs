@@ -111,7 +111,7 @@ impl Call {
         }
     }
 
-    fn judge_change(&self, desk: &Desk, leg: Leg, request: &Message) -> Verdict {
+    fn judge_change(&mut self, desk: &Desk, leg: Leg, request: &Message) -> Verdict {
         let is_invite = request.method() == Some(&Method::Invite);
         let has_body = !request.body.is_empty();
         if has_body && request.content_type().is_none_or(|found| found != SDP) {
@@ -141,8 +141,8 @@ impl Call {
         match offer_answer::offer(&request.body) {
             Err(fault) => Verdict::Refused(fault.status()),
             Ok(offer) if !offer.reachable_from(desk.media_address) => Verdict::Refused(488),
-            Ok(offer) => match self.audio.refreshed(leg, &offer) {
-                Some(body) => Verdict::Unchanged(Some(body.to_vec())),
+            Ok(offer) => match self.audio.refreshed(desk, leg, &offer) {
+                Some(body) => Verdict::Unchanged(Some(body)),
                 None => Verdict::Passed(Some(offer)),
             },
         }

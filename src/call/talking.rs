@@ -191,6 +191,8 @@ impl Call {
                 self.hang_up(desk, now, EndedBy::Caller);
             }
             Leg::Agent => {
+                // Its 200 with a late offer may want an ACK still, for which its dialog is needed.
+                self.end_change(desk, now);
                 if let Some(attempt) = self.current() {
                     attempt.on_bye();
                 }

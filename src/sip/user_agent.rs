@@ -120,6 +120,10 @@ impl UserAgent<'_> {
         }
         match response.status().unwrap_or(0) {
             100..=199 => self.transactions.cancel(now, tx),
+            // A re-INVITE: its dialog was ended with BYE already, and the 2xx only wants its ACK.
+            200..=299 if invite.to().is_ok_and(|to| to.tag().is_some()) => {
+                self.acknowledge_alone(path, &invite);
+            }
             200..=299 => {
                 if let Ok(mut dialog) = Dialog::as_uac(&invite, response, path) {
                     self.acknowledge(&dialog);
@@ -129,6 +133,25 @@ impl UserAgent<'_> {
             }
             _ => {}
         }
+    }
+
+    /// The ACK of a 2xx to a re-INVITE whose dialog is not kept any more: what the re-INVITE said is its route
+    /// (RFC 3261 §13.2.2.4).
+    fn acknowledge_alone(&mut self, path: Path, invite: &Message) {
+        let (Start::Request { uri, .. }, Ok(cseq)) = (&invite.start, invite.cseq()) else {
+            return;
+        };
+        let mut ack = Message::request(Method::Ack, uri.clone());
+        for name in ["Route", "From", "To", "Call-ID"] {
+            for value in invite.headers.all(name) {
+                ack.headers.push(name, value);
+            }
+        }
+        ack.headers.push("CSeq", &format!("{} ACK", cseq.number));
+        ack.headers.push("Max-Forwards", "70");
+        self.complete(&mut ack);
+        let bytes = ack.to_bytes();
+        self.transactions.send(Datagram { path, bytes });
     }
 
     /// Adds what every request of ours has: Via with a fresh branch first (RFC 3261 §8.1.1.7), Contact where it

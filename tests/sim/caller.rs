@@ -2,7 +2,11 @@
 //!
 //! It knows nothing of qingjiang but what it is told in messages, and notes what it saw.
 
+mod requests;
+
+use crate::chance::Chance;
 use crate::net::{GIVE_UP, Repeat};
+use crate::reinvite::Changes;
 use crate::says::{
     ENGINE, Head, Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, hop, is_usable, request,
     sdp, tag_of, uri_in, with_sdp,
@@ -72,6 +76,8 @@ pub struct Plan {
     pub vanish: Option<Duration>,
     pub answers_bye: bool,
     pub strays: Vec<(Duration, Stray)>,
+    /// When it asks for a change of the session, after the 200.
+    pub changes: Vec<Duration>,
     /// Sends its INVITE over a second way too (RFC 3261 §8.2.2.2).
     pub merged: bool,
 }
@@ -113,6 +119,10 @@ pub struct Caller {
     wants_to_leave: Option<Leaving>,
     /// Its own time had run out before the 200 came: it takes no notice of it.
     was_gone: bool,
+    chance: Chance,
+    /// From the 200 on.
+    changes: Option<Changes>,
+    bye_cseq: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +134,7 @@ enum Asked {
 }
 
 impl Caller {
-    pub fn new(plan: Plan, token: &str) -> Caller {
+    pub fn new(plan: Plan, token: &str, chance: Chance) -> Caller {
         Caller {
             state: State::Idle,
             call_id: format!("caller-{token}@{}", plan.address.ip()),
@@ -144,6 +154,9 @@ impl Caller {
             branches: 0,
             wants_to_leave: None,
             was_gone: false,
+            chance,
+            changes: None,
+            bye_cseq: None,
             plan,
         }
     }
@@ -165,6 +178,14 @@ impl Caller {
             }
             Wake::HangUp(..) => self.hang_up(now, turn),
             Wake::Vanish(_) => self.state = State::Vanished,
+            Wake::Change(_, _, timer) => {
+                if let Some(changes) = &mut self.changes {
+                    changes.on_wake(now, turn, timer, &mut self.cseq);
+                    if std::mem::take(&mut changes.wants_bye) {
+                        self.hang_up(now, turn);
+                    }
+                }
+            }
             Wake::Stray(index) => {
                 let stray = self.plan.strays[index].1;
                 if self.to_tag.is_some() && self.state == State::Up {
@@ -274,6 +295,9 @@ impl Caller {
     fn hang_up(&mut self, now: Instant, turn: &mut Turn) {
         if self.state == State::Up {
             self.state = State::ByeSent;
+            if let Some(changes) = &mut self.changes {
+                changes.end(now, turn);
+            }
             self.ask(now, turn, Asked::Bye, "BYE");
         }
     }
@@ -288,14 +312,7 @@ impl Caller {
             _ => self.cseq += 1,
         }
         let branch = self.new_branch();
-        let mut message = self.request(method, &branch, cseq, Some(&to_tag));
-        if what == Asked::Stray(Stray::Reinvite) {
-            let address = self.plan.address;
-            message
-                .headers
-                .push("Contact", &format!("<sip:caller@{address}>"));
-            message = with_sdp(message, sdp(address.ip(), 40_002, "8 101"));
-        }
+        let message = self.request(method, &branch, cseq, Some(&to_tag));
         let id = self
             .repeats
             .start(now, turn, Repeat::other(now, message.to_bytes()));
@@ -323,7 +340,7 @@ impl Caller {
         turn.check(message.call_id() == self.call_id, "a foreign Call-ID");
         match message.method() {
             None => self.on_response(now, turn, message),
-            Some(method) => self.on_request(turn, method.clone(), message),
+            Some(method) => self.on_request(now, turn, method.clone(), message),
         }
     }
 
@@ -338,6 +355,11 @@ impl Caller {
         if method == Method::Invite && branch == self.branch {
             return self.on_invite_response(now, turn, status, response);
         }
+        if let Some(changes) = &mut self.changes
+            && changes.is_mine(response)
+        {
+            return changes.on_response(now, turn, response);
+        }
         let key = match method {
             Method::Cancel => format!("CANCEL {branch}"),
             _ => branch,
@@ -348,7 +370,7 @@ impl Caller {
         if status >= 200 {
             self.repeats.stop(id);
             self.on_answer(now, turn, what, status);
-            if matches!(what, Asked::Stray(Stray::Reinvite) | Asked::Merged) {
+            if what == Asked::Merged {
                 self.acknowledge_failure(turn, response);
             }
         }
@@ -478,6 +500,7 @@ impl Caller {
         }
         let left = self.state == State::Leaving;
         self.state = State::Up;
+        self.begin_changes(now, turn);
         if left {
             return self.hang_up(now, turn);
         }
@@ -494,24 +517,5 @@ impl Caller {
         let cseq = format!("{} ACK", cseq_of(response).0);
         ack.headers.set("CSeq", &cseq);
         turn.send.push(ack.to_bytes());
-    }
-
-    fn on_request(&mut self, turn: &mut Turn, method: Method, request: &Message) {
-        turn.check(method == Method::Bye, "a request that is no BYE");
-        let ours = tag_of(header(request, "To")) == tag_of(&self.from);
-        let theirs = tag_of(header(request, "From")) == self.to_tag.as_deref();
-        turn.check(ours && theirs, "a BYE with foreign tags");
-        let route = format!("<sip:{};lr>", self.plan.address);
-        let routed = header(request, "Route") == route;
-        turn.check(routed == self.plan.record_route, "a route set not followed");
-        let asks_us = request.to_bytes().starts_with(b"BYE sip:caller@");
-        turn.check(asks_us, "a BYE that is not to our Contact");
-        self.got_bye = true;
-        if self.state >= State::Up {
-            self.state = State::Done;
-        }
-        if self.plan.answers_bye {
-            turn.send.push(request.reply(200, None).to_bytes());
-        }
     }
 }

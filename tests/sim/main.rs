@@ -18,6 +18,8 @@ mod machine;
 mod media;
 mod net;
 mod plan;
+mod reinvite;
+mod reinvited;
 mod says;
 mod tally;
 mod target;

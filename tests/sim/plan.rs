@@ -169,6 +169,7 @@ fn caller(chance: &mut Chance, index: u32, hotlines: usize, crowd: bool) -> Plan
         vanish: chance.percent(8).then(|| chance.ms(0, 40_000)),
         answers_bye: !chance.percent(10),
         strays: strays(chance),
+        changes: changes(chance),
         merged: chance.percent(10),
     }
 }
@@ -178,6 +179,13 @@ fn strays(chance: &mut Chance) -> Vec<(Duration, Stray)> {
     (0..count)
         .map(|_| (chance.ms(0, 15_000), chance.pick(&Stray::ALL)))
         .collect()
+}
+
+/// When an end asks for changes: now and then at once, sooner than the ACK.
+fn changes(chance: &mut Chance) -> Vec<Duration> {
+    let count = chance.pick(&[0, 1, 1, 2, 3]);
+    let latest = chance.pick(&[1, 3_000, 12_000, 12_000, 30_000]);
+    (0..count).map(|_| chance.ms(0, latest)).collect()
 }
 
 /// What a target does with one INVITE.
@@ -220,6 +228,7 @@ pub fn manner(chance: &mut Chance, address: SocketAddr) -> Manner {
         vanish: chance.percent(5).then(|| chance.ms(0, 60_000)),
         answers_bye: !chance.percent(10),
         strays: strays(chance),
+        changes: changes(chance),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages as the peers of these worlds write them, and what peers have in common.
 
 use crate::net::Repeat;
+use crate::reinvite::Timer;
 use qingjiang::base::time::Instant;
 use qingjiang::sip::wire::{Message, Method, Start, Uri};
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ impl Turn {
         self.faults.push(fault.into());
     }
 
-    pub fn check(&mut self, holds: bool, fault: &str) {
+    pub fn check(&mut self, holds: bool, fault: impl Into<String>) {
         if !holds {
             self.fault(fault);
         }
@@ -54,6 +55,8 @@ pub enum Wake {
     Stray(usize),
     /// A step of a target's plan for one of its calls.
     Step(usize, usize),
+    /// A change of the session, in a call and fork.
+    Change(usize, usize, Timer),
 }
 
 /// All that a peer repeats at the moment.
@@ -169,11 +172,83 @@ pub fn cseq_of(message: &Message) -> (u32, Method) {
 
 /// A session description with one audio line.
 pub fn sdp(address: IpAddr, port: u16, formats: &str) -> Vec<u8> {
+    description(address, 1, port, formats, "sendrecv")
+}
+
+pub fn description(
+    address: IpAddr,
+    version: u32,
+    port: u16,
+    formats: &str,
+    direction: &str,
+) -> Vec<u8> {
     format!(
-        "v=0\r\no=peer 4711 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP {formats}\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n"
+        "v=0\r\no=peer 4711 {version} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {formats}\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
     )
     .into_bytes()
+}
+
+/// What a description says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Of the `o=` line: the session's name, and its version.
+    pub session: String,
+    pub version: u64,
+    pub address: SocketAddr,
+    pub formats: Vec<String>,
+    pub direction: &'static str,
+    /// All but the `o=` line.
+    pub rest: String,
+}
+
+pub fn described(body: &[u8]) -> Option<Described> {
+    let text = std::str::from_utf8(body).ok()?;
+    let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+    let mut origin = line("o=")?.split(' ').skip(1);
+    let session = origin.next()?.to_owned();
+    let version = origin.next()?.parse().ok()?;
+    let host = line("c=IN IP4 ")?.parse().ok()?;
+    let (port, formats) = audio_of(body)?;
+    let has = |word: &&&str| text.contains(&format!("a={word}\r\n"));
+    let known = ["sendonly", "recvonly", "inactive"];
+    let rest = text.lines().filter(|line| !line.starts_with("o="));
+    Some(Described {
+        session,
+        version,
+        address: SocketAddr::new(host, port),
+        formats,
+        direction: known.iter().find(has).copied().unwrap_or("sendrecv"),
+        rest: rest.collect::<Vec<_>>().join("\n"),
+    })
+}
+
+pub fn sends(direction: &str) -> bool {
+    matches!(direction, "sendrecv" | "sendonly")
+}
+
+pub fn receives(direction: &str) -> bool {
+    matches!(direction, "sendrecv" | "recvonly")
+}
+
+/// The direction as the other end sees it (RFC 3264 §6.1).
+pub fn reversed(direction: &str) -> &'static str {
+    match direction {
+        "sendonly" => "recvonly",
+        "recvonly" => "sendonly",
+        "inactive" => "inactive",
+        _ => "sendrecv",
+    }
+}
+
+impl Described {
+    /// Whether it may answer this offer (RFC 3264 §6.1): nothing that was not offered.
+    pub fn answers(&self, formats: &str, direction: &str) -> bool {
+        let offered = |format: &String| formats.split(' ').any(|one| one == format);
+        let way = (!sends(self.direction) || receives(direction))
+            && (!receives(self.direction) || sends(direction));
+        way && self.address.port() > 0 && self.formats.iter().all(offered)
+    }
 }
 
 pub fn with_sdp(mut message: Message, body: Vec<u8>) -> Message {
@@ -201,7 +276,6 @@ pub fn is_usable(body: &[u8], offered: &[String]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stray {
     Options,
-    Reinvite,
     /// BYE with a tag that is not ours.
     ForeignBye,
     /// BYE with a CSeq lower than the last.
@@ -211,9 +285,8 @@ pub enum Stray {
 }
 
 impl Stray {
-    pub const ALL: [Stray; 6] = [
+    pub const ALL: [Stray; 5] = [
         Stray::Options,
-        Stray::Reinvite,
         Stray::ForeignBye,
         Stray::OldBye,
         Stray::Info,
@@ -223,7 +296,6 @@ impl Stray {
     pub fn method(self) -> &'static str {
         match self {
             Stray::Options => "OPTIONS",
-            Stray::Reinvite => "INVITE",
             Stray::ForeignBye | Stray::OldBye => "BYE",
             Stray::Info => "INFO",
             Stray::Unknown => "JUMP",
@@ -234,7 +306,6 @@ impl Stray {
     pub fn status(self) -> u16 {
         match self {
             Stray::Options => 200,
-            Stray::Reinvite => 488,
             Stray::ForeignBye => 481,
             Stray::OldBye => 500,
             Stray::Info => 405,

@@ -2,12 +2,12 @@
 //!
 //! What it does with a call is drawn when its INVITE comes ([`Manner`]); what became of each of its dialogs is noted.
 
+mod requests;
+
 use crate::chance::Chance;
 use crate::net::Repeat;
-use crate::says::{
-    ENGINE, Head, Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, hop, request, sdp,
-    tag_of, uri_in, with_sdp,
-};
+use crate::reinvite::Changes;
+use crate::says::{Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, sdp, tag_of, with_sdp};
 use qingjiang::base::time::Instant;
 use qingjiang::sip::wire::{Message, Method};
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub struct Manner {
     pub vanish: Option<Duration>,
     pub answers_bye: bool,
     pub strays: Vec<(Duration, Stray)>,
+    /// When it asks for a change of the session, after its 200.
+    pub changes: Vec<Duration>,
 }
 
 /// One thing that a target says to an INVITE. `fork`: which of its phones (To tag).
@@ -76,6 +78,7 @@ pub struct Fork {
     repeat: u32,
     remote_cseq: u32,
     cseq: u32,
+    changes: Changes,
 }
 
 /// One call at a target.
@@ -133,12 +136,25 @@ impl Target {
             Some(Method::Invite) => self.on_invite(now, turn, branch, message),
             Some(Method::Ack) => self.on_ack(now, turn, &branch, message),
             Some(Method::Cancel) => self.on_cancel(now, turn, &branch, message),
-            Some(Method::Bye) => self.on_bye(turn, message),
+            Some(Method::Bye) => self.on_bye(now, turn, message),
             Some(_) => turn.fault("a method that qingjiang does not send"),
         }
     }
 
     fn on_invite(&mut self, now: Instant, turn: &mut Turn, branch: String, invite: &Message) {
+        if tag_of(header(invite, "To")).is_some() {
+            return match self.find(invite) {
+                None => turn.fault("a re-INVITE for no dialog"),
+                Some((index, _)) if self.served[index].vanished => {}
+                Some((index, fork)) => {
+                    let asks_us = invite.to_bytes().starts_with(b"INVITE sip:desk@");
+                    turn.check(asks_us, "a re-INVITE that is not to our Contact");
+                    let one = self.fork(index, fork);
+                    one.changes.on_invite(now, turn, invite);
+                    one.remote_cseq = one.remote_cseq.max(cseq_of(invite).0);
+                }
+            };
+        }
         if let Some(known) = self.served.iter().find(|call| call.branch == branch) {
             if !known.last.is_empty() && !known.vanished {
                 turn.send.push(known.last.clone());
@@ -180,6 +196,7 @@ impl Target {
             Wake::HangUp(index, fork) => self.hang_up(now, turn, index, fork),
             Wake::Stray(index) => self.stray(now, turn, index),
             Wake::Vanish(index) => self.vanish(index),
+            Wake::Change(index, fork, timer) => self.change(now, turn, index, fork, timer),
             Wake::Start | Wake::GiveUp => {}
         }
     }
@@ -188,8 +205,9 @@ impl Target {
         let call = &mut self.served[index];
         call.vanished = true;
         self.repeats.stop(call.refusing);
-        for fork in call.forks.values() {
+        for fork in call.forks.values_mut() {
             self.repeats.stop(fork.repeat);
+            fork.changes.vanish();
         }
         let mine = self.asked.values().filter(|asked| asked.0 == index);
         for (.., id) in mine {
@@ -257,6 +275,7 @@ impl Target {
             return;
         }
         let tag = self.tag(index, fork);
+        let changes = self.begin_changes(now, turn, (index, fork), &body);
         let bytes = self.response(index, 200, Some(&tag), body).to_bytes();
         let repeat = self
             .repeats
@@ -275,6 +294,7 @@ impl Target {
                 repeat,
                 remote_cseq,
                 cseq: 100,
+                changes,
             },
         );
     }
@@ -319,10 +339,10 @@ impl Target {
         let Some((index, fork)) = self.find(ack) else {
             return turn.fault("an ACK for no dialog");
         };
-        let call = &mut self.served[index];
-        if call.vanished {
+        if self.served[index].vanished || self.fork(index, fork).changes.on_ack(turn, ack) {
             return;
         }
+        let call = &mut self.served[index];
         turn.check(
             number == cseq_of(&call.invite).0,
             "an ACK with another CSeq",
@@ -345,7 +365,14 @@ impl Target {
 
     fn on_cancel(&mut self, now: Instant, turn: &mut Turn, branch: &str, cancel: &Message) {
         let Some(index) = self.served.iter().position(|call| call.branch == branch) else {
-            return turn.fault("a CANCEL for no INVITE");
+            return match self.find(cancel) {
+                None => turn.fault("a CANCEL for no INVITE"),
+                Some((index, _)) if self.served[index].vanished => {}
+                Some((index, fork)) => {
+                    let changes = &mut self.fork(index, fork).changes;
+                    changes.on_cancel(now, turn, cancel);
+                }
+            };
         };
         let call = &mut self.served[index];
         if call.vanished || call.manner.dead {
@@ -379,7 +406,7 @@ impl Target {
         })
     }
 
-    fn on_bye(&mut self, turn: &mut Turn, bye: &Message) {
+    fn on_bye(&mut self, now: Instant, turn: &mut Turn, bye: &Message) {
         let Some((index, fork)) = self.find(bye) else {
             return turn.fault("a BYE for no dialog");
         };
@@ -394,90 +421,22 @@ impl Target {
         self.repeats.stop(one.repeat);
         one.state = State::Ended;
         one.got_bye = true;
+        one.changes.end(now, turn);
         if call.manner.answers_bye {
             turn.send.push(bye.reply(200, None).to_bytes());
         }
     }
 
-    fn hang_up(&mut self, now: Instant, turn: &mut Turn, index: usize, fork: usize) {
-        if !self.served[index].vanished && self.fork(index, fork).state == State::Up {
-            self.fork(index, fork).state = State::ByeSent;
-            self.bye(now, turn, index, fork);
-        }
-    }
-
-    fn bye(&mut self, now: Instant, turn: &mut Turn, index: usize, fork: usize) {
-        let cseq = self.next_cseq(index, fork);
-        self.ask(now, turn, (index, fork), "BYE", cseq, None);
-    }
-
-    fn next_cseq(&mut self, index: usize, fork: usize) -> u32 {
-        let one = self.fork(index, fork);
-        one.cseq += 1;
-        one.cseq
-    }
-
-    fn stray(&mut self, now: Instant, turn: &mut Turn, index: usize) {
-        let call = &self.served[index];
-        let Some((fork, _)) = call.forks.iter().find(|(_, fork)| fork.state == State::Up) else {
-            return;
-        };
-        let (fork, stray) = (*fork, call.manner.strays[0].1);
-        if call.vanished {
-            return;
-        }
-        // A CSeq is old only when a newer one was seen.
-        if stray == Stray::OldBye {
-            let newer = self.next_cseq(index, fork);
-            let options = Stray::Options;
-            self.ask(now, turn, (index, fork), "OPTIONS", newer, Some(options));
-        }
-        let cseq = match stray {
-            Stray::OldBye => 1,
-            _ => self.next_cseq(index, fork),
-        };
-        self.ask(now, turn, (index, fork), stray.method(), cseq, Some(stray));
-    }
-
-    /// Sends a request in one of its dialogs.
-    fn ask(
-        &mut self,
-        now: Instant,
-        turn: &mut Turn,
-        (index, fork): (usize, usize),
-        method: &str,
-        cseq: u32,
-        stray: Option<Stray>,
-    ) {
-        self.branches += 1;
-        let branch = format!("z9hG4bKtarget{}-{}", self.address.ip(), self.branches);
-        let call = &self.served[index];
-        let tag = match stray {
-            Some(Stray::ForeignBye) => "nobody",
-            _ => &call.forks[&fork].tag,
-        };
-        let from = format!("{};tag={tag}", header(&call.invite, "To"));
-        let mut message = request(&Head {
-            method,
-            uri: uri_in(header(&call.invite, "Contact")),
-            source: self.address,
-            branch: &branch,
-            from: &from,
-            to: header(&call.invite, "From"),
-            call_id: call.invite.call_id(),
-            cseq,
-        });
-        if stray == Some(Stray::Reinvite) {
-            let contact = format!("<sip:desk@{}>", self.address);
-            message.headers.push("Contact", &contact);
-            message = with_sdp(message, sdp(self.address.ip(), 50_002, "0 101"));
-        }
-        let repeat = Repeat::other(now, message.to_bytes());
-        let id = self.repeats.start(now, turn, repeat);
-        self.asked.insert(branch, (index, fork, stray, id));
-    }
-
     fn on_response(&mut self, now: Instant, turn: &mut Turn, response: &Message) {
+        for call in &mut self.served {
+            let mut forks = call.forks.values_mut();
+            if let Some(fork) = forks.find(|fork| fork.changes.is_mine(response)) {
+                if !call.vanished {
+                    fork.changes.on_response(now, turn, response);
+                }
+                return;
+            }
+        }
         let Some((index, fork, stray, id)) = self.asked.get(&branch_of(response)).copied() else {
             return turn.fault("a response to nothing");
         };
@@ -508,21 +467,7 @@ impl Target {
                 if taken {
                     self.fork(index, fork).state = State::Ended;
                 }
-                if stray == Stray::Reinvite {
-                    self.acknowledge(turn, index, response);
-                }
             }
         }
-    }
-
-    fn acknowledge(&self, turn: &mut Turn, index: usize, response: &Message) {
-        let mut ack = hop(&self.served[index].invite, "ACK", header(response, "To"));
-        for name in ["Via", "From"] {
-            ack.headers.set(name, header(response, name));
-        }
-        let cseq = format!("{} ACK", cseq_of(response).0);
-        ack.headers.set("CSeq", &cseq);
-        debug_assert!(ack.to_bytes().starts_with(b"ACK sip:"), "to {ENGINE}");
-        turn.send.push(ack.to_bytes());
     }
 }

@@ -85,7 +85,10 @@ impl World {
         let callers: Vec<Caller> = plan
             .callers
             .iter()
-            .map(|one| Caller::new(one.clone(), &chance.token()))
+            .map(|one| {
+                let token = chance.token();
+                Caller::new(one.clone(), &token, chance.branch_off())
+            })
             .collect();
         let targets = plan
             .targets

@@ -2,7 +2,7 @@
 
 use super::scene::{CALLER, Scene, TARGETS, sdp};
 use crate::base::ids::Leg;
-use crate::call::doors::{Command, Stream};
+use crate::call::doors::{Command, Fact, Stream};
 use crate::hotline::record::EndedBy;
 use std::time::Duration;
 
@@ -553,4 +553,77 @@ fn no_offer_of_ours_goes_into_ringing_that_can_be_lost() {
     ok.headers.remove("Content-Type");
     scene.receive(AGENT, &ok);
     assert!(!scene.last(CALLER, "200 INVITE").message.body.is_empty());
+}
+
+/// Found by the simulation: what we had said last to that leg was the offer that it refused.
+#[test]
+fn a_refresh_after_a_refused_offer_is_answered_with_what_was_agreed() {
+    let mut scene = up();
+    let agreed = version(&scene, CALLER, "200 INVITE", 0);
+    scene.agent_asks("INVITE", 1, &answer("sendonly"));
+    scene.reply(CALLER, "INVITE", 488, "");
+    scene.agent_asks("ACK", 1, "");
+    scene.caller_asks("INVITE", 2, &offer("sendrecv"));
+    assert_eq!(scene.times(AGENT, "INVITE").len(), 1, "a refresh");
+    assert_eq!(direction(&scene, CALLER, "200 INVITE"), "sendrecv");
+    let again = version(&scene, CALLER, "200 INVITE", 1);
+    assert_eq!(again, agreed + 2, "the refused offer had a version too");
+    scene.caller_asks("ACK", 2, "");
+    ends_well(scene);
+}
+
+/// Found by the simulation: its dialog was given up before the ACK that it needs.
+#[test]
+fn a_late_offer_is_acknowledged_when_the_end_that_made_it_says_bye() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, "");
+    scene.reply(AGENT, "INVITE", 200, &answer("sendrecv"));
+    let acks = scene.all(AGENT, "ACK").len();
+    scene.agent_asks("BYE", 1, "");
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks + 1);
+    assert!(!scene.last(AGENT, "ACK").message.body.is_empty());
+    scene.must_come_to_rest();
+    assert_eq!(scene.records[0].ended_by, EndedBy::Agent);
+}
+
+/// Found by the simulation: it got a second BYE, and an ACK without the dialog's route.
+#[test]
+fn a_200_that_comes_long_after_the_call_gets_an_ack_and_no_second_bye() {
+    let mut scene = up();
+    scene.caller_asks("INVITE", 2, &offer("sendonly"));
+    scene.reply(AGENT, "INVITE", 100, "");
+    scene.caller_asks("BYE", 3, "");
+    scene.reply(AGENT, "BYE", 200, "");
+    scene.run_for(Duration::from_secs(10));
+    assert_eq!(scene.engine.calls(), 0);
+    let acks = scene.all(AGENT, "ACK").len();
+    scene.reply(AGENT, "INVITE", 200, &answer("recvonly"));
+    assert_eq!(scene.all(AGENT, "ACK").len(), acks + 1);
+    assert_eq!(scene.times(AGENT, "BYE").len(), 1);
+    let cseq = |what| scene.last(AGENT, what).message.cseq().expect("CSeq").number;
+    assert_eq!(cseq("ACK"), cseq("INVITE"));
+    scene.must_come_to_rest();
+}
+
+/// Found by the simulation: the agent's first words after the hold were talked over.
+#[test]
+fn a_hold_that_ends_while_the_agent_speaks_asks_nothing_before_they_end() {
+    let mut scene = up();
+    caller_changes(&mut scene, 2, "sendonly", "recvonly");
+    let at = scene.now;
+    scene.tell(Fact::SpeechBegan {
+        leg: Leg::Agent,
+        at,
+    });
+    caller_changes(&mut scene, 3, "sendrecv", "sendrecv");
+    scene.run_for(Duration::from_secs(20));
+    assert_eq!(scene.asked(), [""; 0]);
+    let at = scene.now;
+    scene.tell(Fact::SpeechEnded {
+        leg: Leg::Agent,
+        at,
+    });
+    scene.run_for(Duration::from_secs(4));
+    assert_eq!(scene.asked(), ["silent-connected"]);
+    ends_well(scene);
 }

@@ -126,6 +126,8 @@ pub struct SilentCaller {
     profile: Profile,
     answered: Instant,
     state: State,
+    /// For the end of a hold, which may come in the middle of the agent's speech.
+    agent: Voice,
     steps: VecDeque<Step>,
     played: Vec<PromptPlayed>,
     outcome: Option<TreatmentOutcome>,
@@ -205,6 +207,7 @@ impl SilentCaller {
                 floor: answered,
                 since: answered + profile.agent_greeting_max,
             }),
+            agent: Voice::Silent,
             steps: VecDeque::new(),
             played: Vec::new(),
             outcome: None,
@@ -213,6 +216,9 @@ impl SilentCaller {
 
     /// Speech began. The caller's disarms R1 for this call, whenever its onset was.
     pub fn on_speech_began(&mut self, now: Instant, leg: Leg) {
+        if leg == Leg::Agent {
+            self.agent = Voice::Speaking;
+        }
         self.apply(match leg {
             Leg::Caller => Event::CallerSpoke,
             Leg::Agent => Event::AgentBegan,
@@ -223,6 +229,9 @@ impl SilentCaller {
     /// Speech ended at `at`, the end of its last frame. Speech that was over before the answer does
     /// not count.
     pub fn on_speech_ended(&mut self, now: Instant, leg: Leg, at: Instant) {
+        if leg == Leg::Agent {
+            self.agent = Voice::Silent;
+        }
         match leg {
             Leg::Caller if at <= self.answered => (),
             Leg::Caller => self.apply(Event::CallerSpoke),
@@ -352,11 +361,7 @@ impl SilentCaller {
             (Silent(window) | Suspended(window), Event::Held) => State::Held(window.step),
             (Asked(window, _) | Playing(window, _), Event::Held) => self.interrupt(window),
             (Leaving(_) | Confirming, Event::Held) => State::Held(self.profile.steps.len()),
-            (State::Held(step), Resumed(at)) => Silent(Window {
-                step,
-                floor: at,
-                since: at,
-            }),
+            (State::Held(step), Resumed(at)) => self.resume(step, at),
             (state, _) => state,
         };
     }
@@ -407,6 +412,19 @@ impl SilentCaller {
     fn interrupt(&mut self, window: Window) -> State {
         self.steps.push_back(Step::StopPrompt);
         State::Held(window.step)
+    }
+
+    /// A whole new window after the hold; the agent's speech suspends it, also where it began during the hold.
+    fn resume(&self, step: usize, at: Instant) -> State {
+        let window = Window {
+            step,
+            floor: at,
+            since: at,
+        };
+        match self.agent {
+            Voice::Silent => State::Silent(window),
+            Voice::Speaking => State::Suspended(window),
+        }
     }
 
     /// The caller is heard.

@@ -489,6 +489,26 @@ fn a_hold_before_the_hang_up_takes_it_away_and_the_goodbye_is_said_again() {
     }
 }
 
+/// Found by the simulation: the agent's first words after the hold were talked over.
+#[test]
+fn a_hold_that_ends_while_the_agent_speaks_leaves_the_clock_suspended() {
+    for before in [false, true] {
+        let mut call = Scene::new();
+        if before {
+            call.0.on_speech_began(at(1_000), Leg::Agent);
+        }
+        call.0.on_held();
+        if !before {
+            call.0.on_speech_began(at(9_000), Leg::Agent);
+        }
+        call.0.on_resumed(at(10_000));
+        call.0.on_deadline(at(20_000));
+        assert!(call.is_over());
+        call.0.on_speech_ended(at(20_700), Leg::Agent, at(20_000));
+        call.asks(23_000, ONE);
+    }
+}
+
 #[test]
 fn a_caller_who_spoke_before_the_hold_is_left_alone_after_it() {
     let mut call = Scene::new();

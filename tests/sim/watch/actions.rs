@@ -1,11 +1,12 @@
 //! What goes out, and whether it may.
 
 use super::script::Script;
+use super::session::Session;
 use super::{Attempt, Seen, Watch};
 use crate::machine::PROMPTS;
 use crate::net::GIVE_UP;
 use crate::says::{audio_of, branch_of, cseq_of, header, tag_of};
-use qingjiang::base::ids::CallKey;
+use qingjiang::base::ids::{CallKey, Leg};
 use qingjiang::base::time::Instant;
 use qingjiang::call::desk::Action;
 use qingjiang::call::doors::Command;
@@ -18,6 +19,14 @@ use std::net::SocketAddr;
 
 impl Watch {
     pub fn on_actions(&mut self, input: &Input, actions: &[Action], engine: &Engine) {
+        let closed = |action: &Action| match action {
+            Action::Media {
+                command: Command::Close { call },
+                ..
+            } => Some(*call),
+            _ => None,
+        };
+        self.closing = actions.iter().filter_map(closed).collect();
         // Datagrams come last in the tray, but they are what the rest is about.
         for action in actions {
             if let Action::Media {
@@ -39,6 +48,7 @@ impl Watch {
                 }
             }
         }
+        self.on_holds();
         for action in actions {
             match action {
                 Action::Media { command, .. } => self.on_command(command),
@@ -52,6 +62,9 @@ impl Watch {
     fn on_sip(&mut self, remote: SocketAddr, message: &Message) {
         match message.method().cloned() {
             None => self.on_response_out(remote, message),
+            Some(Method::Invite) if tag_of(header(message, "To")).is_some() => {
+                self.on_reinvite_out(remote, message);
+            }
             Some(Method::Invite) => self.on_invite_out(remote, message),
             Some(Method::Ack) => self.on_ack_out(message),
             Some(Method::Cancel) => self.on_cancel_out(message),
@@ -64,6 +77,9 @@ impl Watch {
         let key = (remote, branch_of(response));
         let (_, method) = cseq_of(response);
         let (now, status) = (self.now, response.status().unwrap_or(0));
+        if matches!(method, Method::Invite | Method::Update) {
+            self.on_ask_answered(&key, response);
+        }
         let Some(asked) = self
             .asked
             .get_mut(&key)
@@ -86,7 +102,14 @@ impl Watch {
             self.fault(fault);
         }
         if let Some(index) = self.asked[&key].call {
+            let fresh = self.calls[index].told.is_none();
             self.on_call_response(index, status, now, response);
+            if fresh {
+                self.on_described(index, Leg::Caller, &response.body);
+            }
+            if status == 200 && self.calls[index].legs[0].agreed.is_none() {
+                self.agree_first(index);
+            }
         }
     }
 
@@ -144,6 +167,7 @@ impl Watch {
             return self.fault("an INVITE for no call");
         };
         self.calls[index].id = Some(id);
+        self.on_described(index, Leg::Agent, &invite.body);
         self.check_invite(index, remote, invite);
         let call = &self.calls[index];
         let hotline = &self.config.hotlines[call.hotline];
@@ -213,6 +237,9 @@ impl Watch {
         if self.by_branch.contains_key(&branch_of(ack)) {
             return; // Of a refusal.
         }
+        if self.on_change_acked(ack) {
+            return;
+        }
         let tag = tag_of(header(ack, "To")).unwrap_or_default().to_owned();
         let known = self.by_target.get(ack.call_id()).copied();
         let fork =
@@ -224,6 +251,9 @@ impl Watch {
     }
 
     fn on_cancel_out(&mut self, cancel: &Message) {
+        if self.on_change_cancelled(&branch_of(cancel)) {
+            return;
+        }
         let Some(&(index, place)) = self.by_branch.get(&branch_of(cancel)) else {
             return self.fault("a CANCEL for no INVITE");
         };
@@ -279,6 +309,16 @@ impl Watch {
                 });
                 let due = due.is_some_and(|due| due <= now);
                 self.check(due, "the end is asked for before it is due");
+            }
+            Command::Update { call, leg, stream } => {
+                if let Some(&index) = self.by_key.get(call) {
+                    self.calls[index].legs[leg.index()].told = Some(*stream);
+                }
+            }
+            Command::Stop { call } => {
+                if let Some(&index) = self.by_key.get(call) {
+                    self.calls[index].stop_owed = false;
+                }
             }
             Command::Close { call } => {
                 if let Some(&index) = self.by_key.get(call) {
@@ -347,6 +387,12 @@ impl Watch {
             caller_bye_in: false,
             caller_bye_out: None,
             closed: false,
+            legs: [Session::of_offer(fresh.offer.take()), Session::default()],
+            held: false,
+            holds_in_script: 0,
+            stop_owed: false,
+            prompts_held: 0,
+            asked_after_hold: false,
         });
         let asked = (fresh.remote, fresh.branch.clone());
         let twice = self.by_caller.insert(fresh.call_id.clone(), index);
@@ -388,8 +434,11 @@ impl Watch {
             return self.fault("a prompt where no person answered");
         };
         let (right, due) = (script.next_prompt() == name, script.due());
+        let held = call.held;
+        call.asked_after_hold |= call.holds_in_script > 0;
         let (spoke, over) = (script.spoke || call.first_speech.is_some(), script.over);
         script.on_asked();
+        self.check(!held, "a prompt while one of the two is on hold");
         self.check(!spoke, "a prompt after the caller's speech was told");
         self.check(spoke || !over, "a prompt after one was refused or stopped");
         let in_time = due.is_some_and(|due| now >= due);
@@ -455,7 +504,7 @@ impl Watch {
             .is_some_and(|due| now >= due);
         let right = match (call.ended, record.ended_by) {
             (Some((_, by)), said) => by == said,
-            (None, EndedBy::Unknown) => unacked,
+            (None, EndedBy::Unknown) => unacked || self.is_lost(index),
             (None, EndedBy::Qingjiang) => self.shutting_down || !call.is_answered() || script_over,
             (None, _) => false,
         };

@@ -15,6 +15,8 @@ impl Watch {
         for index in 0..self.calls.len() {
             self.check_call(index, input);
         }
+        self.after_changes(input);
+        self.after_sessions();
         let (free, total) = engine.ports();
         let lent = self.lent.len();
         self.check(free + lent == total, "ports that are neither free nor lent");

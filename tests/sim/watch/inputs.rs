@@ -3,7 +3,7 @@
 use super::{Asked, Attempt, Fresh, Watch};
 use crate::caller::INVITE_CSEQ;
 use crate::net::GIVE_UP;
-use crate::says::{branch_of, cseq_of, header, is_usable, tag_of};
+use crate::says::{branch_of, cseq_of, described, header, is_usable, tag_of};
 use qingjiang::base::ids::{CallKey, Leg};
 use qingjiang::base::time::Instant;
 use qingjiang::call::doors::Fact;
@@ -53,7 +53,7 @@ impl Watch {
             Method::Ack => self.on_ack(message),
             Method::Cancel if !again => self.on_cancel(remote, &branch),
             Method::Invite | Method::Cancel => {}
-            _ if !again => self.on_in_dialog(method, message),
+            _ if !again => self.on_in_dialog(remote, method, message),
             _ => {}
         }
     }
@@ -67,7 +67,7 @@ impl Watch {
         };
         self.asked.insert((remote, branch.clone()), asked);
         if tag_of(header(invite, "To")).is_some() {
-            return self.on_in_dialog(&Method::Invite, invite);
+            return self.on_in_dialog(remote, &Method::Invite, invite);
         }
         let Start::Request { uri, .. } = &invite.start else {
             return;
@@ -82,12 +82,14 @@ impl Watch {
             number: uri.user().unwrap_or_default(),
             hops: header(invite, "Max-Forwards").parse().unwrap_or(0),
             cseq: cseq_of(invite).0,
+            offer: described(&invite.body),
             record: false,
         });
     }
 
     fn on_ack(&mut self, ack: &Message) {
         let now = self.now;
+        self.on_ask_acked(ack);
         let Some(&index) = self.by_caller.get(ack.call_id()) else {
             return;
         };
@@ -101,6 +103,7 @@ impl Watch {
 
     /// A CANCEL is about the INVITE of its own branch; after the final response it changes nothing.
     fn on_cancel(&mut self, remote: SocketAddr, branch: &str) {
+        self.on_ask_cancelled(&(remote, branch.to_owned()));
         let asked = self.asked.get(&(remote, branch.to_owned()));
         if let Some(index) = asked.and_then(|asked| asked.call)
             && self.calls[index].final_status.is_none()
@@ -111,13 +114,14 @@ impl Watch {
     }
 
     /// Requests that are in a dialog of ours, or look so; a BYE that is in one ends the call.
-    fn on_in_dialog(&mut self, method: &Method, request: &Message) {
+    fn on_in_dialog(&mut self, remote: SocketAddr, method: &Method, request: &Message) {
         let (to, from) = (header(request, "To"), header(request, "From"));
         let (to, from) = (
             tag_of(to).map(str::to_owned),
             tag_of(from).map(str::to_owned),
         );
         let number = cseq_of(request).0;
+        let asks = matches!(method, Method::Invite | Method::Update);
         if let Some(&index) = self.by_caller.get(request.call_id()) {
             let call = &mut self.calls[index];
             let is_in = to == call.our_tag && from.as_deref() == Some(&call.from_tag);
@@ -131,6 +135,8 @@ impl Watch {
                     self.settle(index, AttemptOutcome::Cancelled);
                 }
                 self.end(index, EndedBy::Caller);
+            } else if asks {
+                self.on_ask(index, Leg::Caller, remote, request);
             }
         } else if let Some(&(index, place)) = self.by_target.get(request.call_id()) {
             let attempt = &mut self.calls[index].attempts[place];
@@ -147,6 +153,8 @@ impl Watch {
             attempt.cseq_high = number;
             if *method == Method::Bye {
                 self.end(index, EndedBy::Agent);
+            } else if asks {
+                self.on_ask(index, Leg::Agent, remote, request);
             }
         }
     }
@@ -172,12 +180,13 @@ impl Watch {
     fn on_response(&mut self, response: &Message) {
         let (_, method) = cseq_of(response);
         let status = response.status().unwrap_or(0);
-        let Some(&(index, place)) = self.by_branch.get(&branch_of(response)) else {
-            return;
-        };
         if method != Method::Invite {
             return;
         }
+        self.on_ours_answered(response);
+        let Some(&(index, place)) = self.by_branch.get(&branch_of(response)) else {
+            return;
+        };
         let now = self.now;
         let attempt = &mut self.calls[index].attempts[place];
         match status {
@@ -241,6 +250,7 @@ impl Watch {
     /// Time-outs of RFC 3261 and of the contract.
     fn on_deadline(&mut self) {
         let now = self.now;
+        self.on_change_deadline();
         for index in 0..self.calls.len() {
             let ring_timeout = self.config.hotlines[self.calls[index].hotline].ring_timeout;
             for attempt in &mut self.calls[index].attempts {

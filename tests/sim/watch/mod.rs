@@ -3,20 +3,25 @@
 //!
 //! Its account is made from messages and times alone, by RFC 3261, the contract and the rules; what the engine
 //! thinks is only compared with it. Inputs are in [`inputs`], actions in [`actions`], what
-//! must hold between them in [`always`], the end in [`verdict`].
+//! must hold between them in [`always`], changes of the session in [`change`] and [`session`], the end in [`verdict`].
 
 mod actions;
 mod always;
+mod change;
 mod inputs;
 mod script;
+mod session;
 mod tell;
 mod verdict;
 
+use crate::says::Described;
+use change::{Ask, Ours};
 use qingjiang::base::ids::CallKey;
 use qingjiang::base::time::Instant;
 use qingjiang::config::Config;
 use qingjiang::hotline::record::{AttemptOutcome, EndedBy, EndedCall};
 use script::Script;
+use session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -62,6 +67,14 @@ pub struct Seen {
     caller_bye_in: bool,
     caller_bye_out: Option<Instant>,
     closed: bool,
+    /// The caller's session and the agent's.
+    legs: [Session; 2],
+    held: bool,
+    holds_in_script: u32,
+    /// A hold came while a prompt was outstanding.
+    stop_owed: bool,
+    prompts_held: u32,
+    asked_after_hold: bool,
 }
 
 /// One INVITE of ours to a target.
@@ -112,6 +125,11 @@ pub struct Watch {
     by_branch: BTreeMap<String, (usize, usize)>,
     by_target: BTreeMap<String, (usize, usize)>,
     by_key: BTreeMap<CallKey, usize>,
+    /// Changes that peers asked for, by source and branch, and our own re-INVITEs by branch.
+    asks: BTreeMap<(SocketAddr, String), Ask>,
+    ours: BTreeMap<String, Ours>,
+    /// Calls that are closed by the actions that are looked at.
+    closing: BTreeSet<CallKey>,
     /// The INVITE that is being handled: it may become a call.
     fresh: Option<Fresh>,
     lent: BTreeSet<u16>,
@@ -136,6 +154,7 @@ struct Fresh {
     number: String,
     hops: u8,
     cseq: u32,
+    offer: Option<Described>,
     record: bool,
 }
 
@@ -150,6 +169,9 @@ impl Watch {
             by_branch: BTreeMap::new(),
             by_target: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            ours: BTreeMap::new(),
+            closing: BTreeSet::new(),
             fresh: None,
             lent: BTreeSet::new(),
             pressed: false,

@@ -33,6 +33,7 @@ pub struct Script {
     confirmed: bool,
     /// It was asked.
     pub confirming: bool,
+    held: bool,
 }
 
 impl Script {
@@ -52,6 +53,7 @@ impl Script {
             last_end: answered,
             confirmed: false,
             confirming: false,
+            held: false,
         }
     }
 
@@ -70,18 +72,25 @@ impl Script {
                     (self.since, self.floor) = (*at, *at);
                 }
             }
-            Fact::Silence { lasts } => {
+            Fact::Silence { lasts } if self.confirming => {
                 self.confirmed = *lasts;
                 self.over |= !lasts;
             }
-            Fact::PromptStarted { .. } if !self.over => self.heard.push((self.asked_due, now)),
+            Fact::PromptStarted { .. } if !self.over && self.outstanding => {
+                self.heard.push((self.asked_due, now))
+            }
             Fact::PromptEnded { how, at, .. } => self.on_prompt_ended(*how, *at),
             _ => {}
         }
     }
 
     fn on_prompt_ended(&mut self, how: PromptEnd, at: Instant) {
-        self.outstanding = false;
+        let stopped = !std::mem::replace(&mut self.outstanding, false);
+        if stopped {
+            // A hold had ended it; only speech is news.
+            self.over |= how == PromptEnd::Speech;
+            return;
+        }
         if how != PromptEnd::Completed {
             self.over = true;
             return;
@@ -102,7 +111,7 @@ impl Script {
             0 => self.profile.silence_after,
             _ => self.profile.repeat_after,
         };
-        (left && !self.agent_speaks).then(|| self.since + silence)
+        (left && !self.agent_speaks && !self.held).then(|| self.since + silence)
     }
 
     /// When the call must be ended: the caller's time is over, and they are silent still.
@@ -112,8 +121,33 @@ impl Script {
 
     /// When the media thread must be asked whether the caller is silent still.
     pub fn confirm_due(&self) -> Option<Instant> {
-        let complete = self.completed == self.prompts() && !self.over && self.profile.hang_up;
+        let complete =
+            !self.held && self.completed == self.prompts() && !self.over && self.profile.hang_up;
         complete.then(|| self.last_end + self.profile.hang_up_after)
+    }
+
+    /// One of the two is on hold: the clock stops, and a prompt that nobody could hear comes again. Gives whether
+    /// one is to be stopped.
+    pub fn on_held(&mut self) -> bool {
+        self.held = true;
+        if self.over {
+            return false;
+        }
+        let stops = std::mem::take(&mut self.outstanding);
+        if stops {
+            self.asked -= 1;
+        } else if self.completed == self.prompts() && self.profile.hang_up {
+            // Nobody is hung up on whose final prompt is long past: it is asked for again.
+            (self.asked, self.completed) = (self.asked - 1, self.completed - 1);
+        }
+        (self.confirmed, self.confirming) = (false, false);
+        stops
+    }
+
+    /// Both may speak and hear again: a whole new window.
+    pub fn on_resumed(&mut self, now: Instant) {
+        self.held = false;
+        (self.since, self.floor) = (now, now);
     }
 
     /// The prompt that must come next.

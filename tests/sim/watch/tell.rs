@@ -1,6 +1,6 @@
 //! What of a world is worth counting.
 
-use super::{Attempt, Seen, Watch};
+use super::{Ask, Attempt, Ours, Seen, Watch};
 use crate::tally::Tally;
 use qingjiang::hotline::record::{AttemptOutcome, EndedBy, Outcome};
 use qingjiang::hotline::treat::{PromptHow, TreatmentOutcome};
@@ -12,6 +12,12 @@ impl Watch {
             let status = asked.final_status;
             tally.count("an INVITE refused, no call", asked.call.is_none());
             tally.count("a merged INVITE", status == Some(482));
+        }
+        for ask in self.asks.values() {
+            ask.tell(tally);
+        }
+        for ours in self.ours.values() {
+            ours.tell(tally);
         }
         for call in &self.calls {
             call.tell(tally);
@@ -69,6 +75,10 @@ impl Seen {
             treated(TreatmentOutcome::AgentLeft),
         );
         tally.count("a finding", !record.findings.is_empty());
+        tally.count("a hold", self.legs.iter().any(|leg| leg.holds > 0));
+        tally.count("a hold while a script runs", self.holds_in_script > 0);
+        tally.count("a hold stops a prompt", self.prompts_held > 0);
+        tally.count("a prompt after a hold", self.asked_after_hold);
     }
 }
 
@@ -92,5 +102,56 @@ impl Attempt {
         tally.count("a repeated 200 of a target", repeated);
         tally.count("rang", self.rang_at.is_some());
         tally.count("early media", self.early_sdp);
+    }
+}
+
+impl Ask {
+    fn tell(&self, tally: &mut Tally) {
+        let got = |status: u16| self.final_status == Some(status);
+        let passed = self.passed.is_some();
+        let late = self.is_invite && self.offer.is_none();
+        tally.count(
+            "a re-INVITE passed on",
+            passed && self.is_invite && got(200),
+        );
+        tally.count("an UPDATE passed on", passed && !self.is_invite && got(200));
+        let refused = passed && self.final_status >= Some(300);
+        tally.count("a change refused by the other end", refused);
+        tally.count("glare", got(491));
+        tally.count("a second change of one end", got(500) && !passed);
+        tally.count("a change that the end of the call ended", got(487));
+        tally.count("a change cancelled", self.is_cancelled());
+        tally.count("a late offer passed on", late && got(200));
+        tally.count("a late offer answered in the ACK", late && self.is_acked());
+        tally.count(
+            "a refresh answered by us",
+            !passed && self.is_invite && got(200),
+        );
+        tally.count(
+            "an UPDATE without SDP",
+            !self.is_invite && self.offer.is_none(),
+        );
+        tally.count(
+            "a lost ACK of a change",
+            self.is_acked() && self.repeats > 0,
+        );
+        tally.count(
+            "a change never acknowledged",
+            self.awaits_ack() && self.repeats > 8,
+        );
+        tally.count("a change before the caller's ACK", self.waited);
+    }
+}
+
+impl Ours {
+    fn tell(&self, tally: &mut Tally) {
+        tally.count("a repeated 200 to a change", self.oks() > 1);
+        tally.count(
+            "a CANCEL of a change that a 200 crossed",
+            self.was_crossed(),
+        );
+        let gone = matches!(self.final_status, Some(408 | 481));
+        tally.count("a change that finds the call gone", gone);
+        tally.count("a change that is never answered", self.dead);
     }
 }

@@ -20,6 +20,8 @@ impl Watch {
             since.is_empty(),
             format!("INVITEs without a final response, of {since:?}"),
         );
+        let owed = self.asks.values().any(|ask| ask.final_status.is_none());
+        self.check(!owed, "a change without a final response");
         for index in 0..self.calls.len() {
             self.judge(index);
         }
