@@ -104,7 +104,6 @@ impl Call {
         let listener = desk.listener_towards(remote)?;
         let path = Path { listener, remote };
         let invite = self.invite_for(desk, listener, uri);
-        let chosen = self.hotline.targets.get(target)?;
         Attempt::start(desk, now, self.key, (target, chosen), path, invite)
     }
 
