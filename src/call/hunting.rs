@@ -108,7 +108,6 @@ impl Call {
         let (remote, uri) = (chosen.address, Uri::parse(&chosen.uri).ok()?);
         let path = desk.path_towards(remote, chosen.transport)?;
         let invite = self.invite_for(desk, path.listener, uri);
-        let chosen = self.hotline.targets.get(target)?;
         Attempt::start(desk, now, self.key, (target, chosen), path, invite)
     }
 

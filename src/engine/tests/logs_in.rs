@@ -170,6 +170,31 @@ fn an_address_alone_does_not_open_a_trunk_with_a_password() {
     assert_eq!(scene.engine.figures().hotlines[0].offered, [0, 0, 1]);
 }
 
+/// Goal: who logs in as one trunk cannot call as another by naming it in a second header.
+#[test]
+fn of_several_credentials_the_first_count() {
+    let (right, wrong) = (("caller", "secret"), ("both", "wrong"));
+    for (order, status) in [([right, wrong], 100), ([wrong, right], 401)] {
+        let mut scene = scene();
+        scene.receive(BOTH, &request(BOTH, "INVITE", 1));
+        let challenge = challenges(&scene, BOTH, "INVITE").remove(0);
+        let mut again = request(BOTH, "INVITE", 2);
+        let mut values = Vec::new();
+        for (user, password) in order {
+            sign(&mut again, &challenge, user, password, 1);
+            values.extend(again.headers.first("Authorization").map(str::to_owned));
+        }
+        again.headers.remove("Authorization");
+        for value in values {
+            again.headers.push("Authorization", &value);
+        }
+        scene.receive(BOTH, &again);
+        assert_eq!(statuses(&scene, BOTH), [401, status]);
+        let phones = u64::from(status == 100);
+        assert_eq!(scene.engine.figures().hotlines[0].offered, [0, phones, 0]);
+    }
+}
+
 #[test]
 fn what_is_offered_and_its_order_can_be_chosen() {
     let more = format!("{TRUNKS}[auth]\nrealm = \"hotline.example\"\nalgorithms = [\"SHA-256\"]\n");

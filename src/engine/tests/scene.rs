@@ -133,12 +133,9 @@ impl Scene {
 
     /// The caller's ACK of our refusal, so that it is not repeated.
     pub fn ack_refusal(&mut self) {
-        let is_refusal = |sent: &&Sent| sent.message.status() >= Some(300);
-        let to_caller = self
-            .sent
-            .iter()
-            .filter(|sent| sent.to.to_string() == CALLER);
-        let refusal = to_caller.filter(is_refusal).next_back();
+        let is_refusal =
+            |sent: &&Sent| sent.to.to_string() == CALLER && sent.message.status() >= Some(300);
+        let refusal = self.sent.iter().rfind(is_refusal);
         let refusal = &refusal.expect("a refusal").message;
         let to = refusal.headers.first("To").expect("To").to_owned();
         let mut ack = caller_request("ACK", 1, &to, "");
