@@ -11,8 +11,10 @@ use bench::{Bench, SOURCE, TARGET};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use qingjiang::sip::wire::stream::Piece;
 use qingjiang::sip::wire::{
-    Message, Method, NameAddr, Params, Start, Uri, Via, frame_stream, parse_datagram, text,
+    Framer, Message, Method, NameAddr, Params, Start, Uri, Via, frame_stream, parse_datagram,
+    parse_framed, text,
 };
 use std::fmt;
 use std::fs;
@@ -348,9 +350,34 @@ fn answer_of_target(invite: &[u8], status: u16) -> Vec<u8> {
     answer.to_bytes()
 }
 
+/// A stream in small pieces is cut where the whole would be: the first message ends at the same byte.
+fn cut_alike(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let whole = frame_stream(bytes);
+    let mut framer = Framer::default();
+    for part in bytes.chunks(13) {
+        framer.push(part);
+        match framer.poll_piece() {
+            Ok(Some(Piece::Ping)) => return Ok(()),
+            Ok(Some(Piece::Message(message))) => {
+                let Ok(Some(length)) = whole else {
+                    prop_assert!(false, "{whole:?}");
+                    return Ok(());
+                };
+                prop_assert!(message.len() <= length && bytes[..length].ends_with(&message));
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(_) => return Ok(()),
+        }
+    }
+    prop_assert!(!matches!(whole, Ok(Some(_))));
+    Ok(())
+}
+
 /// Reads everything that somebody may ask of a message; what was read must be written so that it reads the same.
 fn read_all(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let _ = frame_stream(bytes);
+    let _ = parse_framed(bytes);
+    cut_alike(bytes)?;
     let message = match parse_datagram(bytes) {
         Ok(message) => message,
         Err(refused) => {
