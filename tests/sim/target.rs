@@ -149,9 +149,8 @@ impl Target {
                 Some((index, fork)) => {
                     let asks_us = invite.to_bytes().starts_with(b"INVITE sip:desk@");
                     turn.check(asks_us, "a re-INVITE that is not to our Contact");
-                    let one = self.fork(index, fork);
-                    one.changes.on_invite(now, turn, invite);
-                    one.remote_cseq = one.remote_cseq.max(cseq_of(invite).0);
+                    let changes = &mut self.fork(index, fork).changes;
+                    changes.on_invite(now, turn, invite);
                 }
             };
         }

@@ -119,7 +119,9 @@ impl Watch {
         let now = self.now;
         for call in &mut self.calls {
             let held = !call.is_two_way();
-            if call.over.is_some() || call.held == held {
+            // What the end of a call answers for a late offer is no hold.
+            let closes = call.key.is_some_and(|key| self.closing.contains(&key));
+            if call.over.is_some() || closes || call.held == held {
                 continue;
             }
             call.held = held;
