@@ -3,6 +3,7 @@
 use super::streams::{Names, Setup};
 use super::*;
 use crate::config::{Tls, TlsFile};
+use crate::service::world::ThisMachine;
 use crate::sip::transaction::ConnectionId;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{Read, Write};
@@ -388,4 +389,32 @@ fn files_that_cannot_be_used_are_told_one_by_one() {
     let expected = (TlsFile::Key, "is not the key of sip.tls.cert".to_owned());
     assert_eq!(mixed, [expected]);
     assert!(fault(&ours.files(Some(&other), true)).is_empty());
+}
+
+#[test]
+fn the_check_of_a_file_tells_of_certificates_with_line_key_and_value() {
+    let ours = Certificate::of(&["a.example"]);
+    let told = |key: &str| {
+        let cert = ours.path("cert.pem").display().to_string();
+        let text = format!(
+            "[sip]\nlisten = [\"tls:127.0.0.1:5061\"]\n[sip.tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n\
+             [media]\naddress = \"127.0.0.1\"\nports = \"20000-29999\"\n\
+             [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\"]\n\
+             [[hotline]]\nname = \"a\"\nnumbers = [\"*\"]\ntargets = []\n"
+        );
+        let problems = crate::config::read(&text, "t.toml", &ThisMachine);
+        problems.err().map(|problems| problems.to_string())
+    };
+    let said = told("/k.pem").unwrap_or_default();
+    let begins = "sip.tls.key = \"/k.pem\": cannot be read: ";
+    assert!(
+        said.starts_with(begins) && said.contains("(t.toml:5)"),
+        "{said}"
+    );
+    let good = told(&ours.path("key.pem").display().to_string());
+    let said = good.unwrap_or_default();
+    assert!(
+        !said.contains("sip.tls") && said.contains("targets"),
+        "{said}"
+    );
 }
