@@ -104,7 +104,8 @@ impl Call {
     }
 
     fn call_target(&mut self, desk: &mut Desk, now: Instant, target: usize) -> Option<Attempt> {
-        let chosen = self.hotline.targets.get(target)?;
+        let hotline = Arc::clone(&self.hotline);
+        let chosen = hotline.targets.get(target)?;
         let (remote, uri) = (chosen.address, Uri::parse(&chosen.uri).ok()?);
         let path = desk.path_towards(remote, chosen.transport)?;
         let invite = self.invite_for(desk, path.listener, uri);

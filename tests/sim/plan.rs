@@ -134,7 +134,6 @@ fn caller(chance: &mut Chance, index: u32, hotlines: usize, crowd: bool) -> Plan
             Defect::NoHops,
             Defect::NoCodec,
             Defect::BrokenSdp,
-            Defect::NoOffer,
         ]),
         false => Defect::None,
     };

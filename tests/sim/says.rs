@@ -293,6 +293,13 @@ impl Stray {
         Stray::Unknown,
     ];
 
+    /// Whether this may be answered: the right status, or that the call is over or busy. An INFO that the other end
+    /// never answers, or that the call's end overtakes, gets that word.
+    pub fn may_get(self, status: u16) -> bool {
+        let overtaken = self == Stray::Info && matches!(status, 408 | 487);
+        [self.status(), 481, 500].contains(&status) || overtaken
+    }
+
     pub fn method(self) -> &'static str {
         match self {
             Stray::Options => "OPTIONS",
@@ -308,7 +315,7 @@ impl Stray {
             Stray::Options => 200,
             Stray::ForeignBye => 481,
             Stray::OldBye => 500,
-            Stray::Info => 405,
+            Stray::Info => 200,
             Stray::Unknown => 501,
         }
     }

@@ -137,6 +137,7 @@ impl Target {
             Some(Method::Ack) => self.on_ack(now, turn, &branch, message),
             Some(Method::Cancel) => self.on_cancel(now, turn, &branch, message),
             Some(Method::Bye) => self.on_bye(now, turn, message),
+            Some(Method::Info) => self.on_info(turn, message),
             Some(_) => turn.fault("a method that qingjiang does not send"),
         }
     }
@@ -393,6 +394,16 @@ impl Target {
         }
     }
 
+    /// INFO of the caller, passed on.
+    fn on_info(&mut self, turn: &mut Turn, info: &Message) {
+        let Some((index, _)) = self.find(info) else {
+            return turn.fault("an INFO for no dialog");
+        };
+        if !self.served[index].vanished {
+            turn.send.push(info.reply(200, None).to_bytes());
+        }
+    }
+
     /// The dialog of a request from qingjiang.
     fn find(&self, request: &Message) -> Option<(usize, usize)> {
         let tag = tag_of(header(request, "To"))?;
@@ -461,7 +472,7 @@ impl Target {
                 // While its own BYE to us is out, qingjiang takes any BYE for a crossing one; and an old
                 // one that overtook the newer request is not old.
                 let taken = stray.method() == "BYE" && status == 200;
-                let fits = [stray.status(), 481, 500].contains(&status) || taken;
+                let fits = stray.may_get(status) || taken;
                 turn.check(fits, "an odd answer to a stray");
                 if taken {
                     self.fork(index, fork).state = State::Ended;

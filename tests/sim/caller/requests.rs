@@ -47,6 +47,7 @@ impl Caller {
         }
         match (method, &mut self.changes) {
             (Method::Bye, _) => self.on_bye(now, turn, request),
+            (Method::Info, _) => turn.send.push(request.reply(200, None).to_bytes()),
             (_, None) => turn.fault("a request to a caller that has not answered"),
             (Method::Invite, Some(changes)) => changes.on_invite(now, turn, request),
             (Method::Cancel, Some(changes)) => changes.on_cancel(now, turn, request),

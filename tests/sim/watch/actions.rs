@@ -69,6 +69,8 @@ impl Watch {
             Some(Method::Ack) => self.on_ack_out(message),
             Some(Method::Cancel) => self.on_cancel_out(message),
             Some(Method::Bye) => self.on_bye_out(message),
+            // INFO of one end, passed on to the other.
+            Some(Method::Info) => {}
             Some(_) => self.fault("sent an odd method"),
         }
     }
