@@ -6,6 +6,7 @@
 use super::doors::{Command, PortPair, RtpOrigin};
 use super::ports::PortPool;
 use super::prompts::PromptNames;
+use super::tracer::Tracer;
 use crate::base::ids::{CallKey, Leg};
 use crate::base::random::Random;
 use crate::base::time::Instant;
@@ -98,6 +99,8 @@ pub struct Desk {
     pub figures: Figures,
     /// Tags, branches, ids.
     pub random: Random,
+    /// Tells those who watch whose a message is.
+    pub tracer: Tracer,
     #[serde(skip)]
     pub(crate) actions: VecDeque<Action>,
 }
@@ -109,9 +112,11 @@ impl Desk {
         listeners: Vec<Listener>,
         media_address: IpAddr,
         prompts: PromptNames,
-        random: Random,
+        mut random: Random,
         figures: Figures,
     ) -> Desk {
+        let is_watched = config.trace.calls > 0 || config.hep.is_some();
+        let tracer = Tracer::new(is_watched, random.bits64());
         Desk {
             config,
             listeners,
@@ -125,6 +130,7 @@ impl Desk {
             owned: BTreeMap::new(),
             figures,
             random,
+            tracer,
             actions: VecDeque::new(),
         }
     }
@@ -195,6 +201,7 @@ impl Desk {
         path: Path,
         request: Message,
     ) -> Option<TxId> {
+        self.tracer.join(call, request.call_id());
         let tx = self.user_agent(path.listener).request(now, path, request)?;
         self.own(call, tx);
         Some(tx)
@@ -235,6 +242,7 @@ impl Desk {
         for tx in self.owned.remove(&call).unwrap_or_default() {
             self.owners.remove(&tx);
         }
+        self.tracer.part(call);
     }
 }
 

@@ -63,6 +63,7 @@ impl Call {
         let caller = CallerLeg::new(desk, key, invite, tx, path)?;
         desk.own(key, tx);
         let id = desk.random.token();
+        desk.tracer.begin_call(key, caller.invite.call_id(), &id);
         let audio = CallAudio::open(desk, key, ports, offer);
         let ledger = Ledger::new(desk, now, &trunk, Arc::clone(&hotline), number);
         ledger.on_offered(desk);

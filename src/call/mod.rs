@@ -13,6 +13,7 @@
 //! | [`talking`] | from the answer on: requests inside the legs, listening, the script |
 //! | [`ending`] | who hung up, the record |
 //! | [`ledger`] | the times that the record and the figures are made of |
+//! | [`tracer`] | which call a message belongs to, for those who watch |
 //! | [`anchor`] | the media thread's side of it: relay, ears, prompts |
 
 pub mod anchor;
@@ -27,6 +28,7 @@ pub mod ledger;
 pub mod ports;
 pub mod prompts;
 pub mod talking;
+pub mod tracer;
 
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;

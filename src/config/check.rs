@@ -3,7 +3,9 @@
 use super::file::{At, Table};
 use super::routes::{Ground, Routes};
 use super::sections::{MediaFile, SipFile};
-use super::{Config, Limits, Media, Sip, VOICES, World, problem, profiles, routes, sections};
+use super::{
+    Config, Limits, Media, Sip, VOICES, World, observation, problem, profiles, routes, sections,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,6 +26,9 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
     let prompts = sections::prompts(&root, world);
     let calls = sections::calls(&root);
     let log = sections::log(&root);
+    let trace = observation::trace(&root);
+    let hep = observation::hep(&root, world);
+    let health = observation::health(&root);
     let profiles = profiles::read(&root);
     let ground = Ground {
         world,
@@ -62,6 +67,9 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
         prompts,
         limits: Limits { calls },
         log,
+        trace,
+        hep,
+        health,
         trunks: routes.trunks.into_iter().collect::<Option<_>>()?,
         hotlines: routes
             .hotlines

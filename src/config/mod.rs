@@ -7,6 +7,7 @@
 
 mod check;
 mod file;
+mod observation;
 mod problem;
 mod profiles;
 mod renew;
@@ -16,6 +17,7 @@ mod target;
 mod values;
 
 pub use file::{known_keys, read};
+pub use observation::{Health, Hep, Password, Trace};
 pub use problem::{Problem, Problems};
 pub use renew::{NotLoaded, Renewed, renew};
 
@@ -61,6 +63,12 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// `[trace]`
+    pub trace: Trace,
+    /// `[hep]`; `None`: no collector.
+    pub hep: Option<Hep>,
+    /// `[health]`
+    pub health: Health,
     /// `[[trunk]]`, in the order of the file; the first that matches a caller's address counts.
     pub trunks: Vec<Trunk>,
     /// `[[hotline]]`, in the order of the file; an exact number goes before `"*"`.

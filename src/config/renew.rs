@@ -1,6 +1,6 @@
 //! A configuration that is read again while the service runs.
 //!
-//! Decides what of it takes effect: trunks, hotlines, profiles and limits, for calls that come from now on. What
+//! Decides what of it takes effect: trunks, hotlines, profiles, limits and health checks, for calls that come from now on. What
 //! sockets, threads and files were made from stays as it is until a restart, and is named.
 
 use super::Config;
@@ -51,6 +51,8 @@ pub fn renew(
         ("store", running.store != new.store),
         ("prompts", running.prompts != new.prompts),
         ("log", running.log != new.log),
+        ("trace", running.trace != new.trace),
+        ("hep", running.hep != new.hep),
     ];
     let waiting = differs
         .into_iter()
@@ -58,12 +60,14 @@ pub fn renew(
         .collect();
     let Config {
         limits,
+        health,
         trunks,
         hotlines,
         ..
     } = new;
     let config = Config {
         limits,
+        health,
         trunks,
         hotlines,
         ..running.clone()

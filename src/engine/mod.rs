@@ -7,6 +7,7 @@
 
 mod admission;
 mod requests;
+pub mod trace;
 
 use crate::base::ids::CallKey;
 use crate::base::limits::RETRY_AFTER_SECONDS;
@@ -15,6 +16,7 @@ use crate::base::time::Instant;
 use crate::call::desk::{Action, CallTimer, Desk, Listener};
 use crate::call::doors::{Fact, PortPair};
 use crate::call::prompts::PromptNames;
+use crate::call::tracer::Traced;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
@@ -125,8 +127,9 @@ impl Engine {
             self.desk.actions.is_empty(),
             "actions left from the last input"
         );
+        self.desk.tracer.begin_turn(now);
         match input {
-            Input::Sip { path, bytes } => self.on_datagram(now, path, &bytes),
+            Input::Sip { path, bytes } => self.on_datagram(now, path, bytes),
             Input::SipUnreachable { bytes } => {
                 if let Some(arrival) = self.desk.transactions.on_unreachable(now, &bytes) {
                     self.on_arrival(now, arrival);
@@ -146,6 +149,12 @@ impl Engine {
     /// Takes the next thing that is to be done.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.desk.actions.pop_front()
+    }
+
+    /// Takes the next SIP message that the last input was or made, for those who watch. Those that nobody has taken
+    /// are gone with the next input.
+    pub fn poll_traced(&mut self) -> Option<Traced> {
+        self.desk.tracer.poll()
     }
 
     /// When [`Input::Deadline`] is wanted next.
@@ -210,17 +219,31 @@ impl Engine {
         gauges
     }
 
-    fn on_datagram(&mut self, now: Instant, path: Path, bytes: &[u8]) {
-        let message = match wire::parse_datagram(bytes) {
-            Ok(message) => message,
+    fn on_datagram(&mut self, now: Instant, path: Path, bytes: Vec<u8>) {
+        let read = wire::parse_datagram(&bytes);
+        let watched = self.desk.tracer.is_on().then(|| match &read {
+            Ok(message) => (message.call_id().to_owned(), opens_call(message)),
+            Err(refused) => match &refused.message {
+                Some(request) => (request.call_id().to_owned(), opens_call(request)),
+                None => (String::new(), false),
+            },
+        });
+        match read {
+            Ok(message) => self.on_message(now, path, message),
             Err(refused) => {
                 self.desk.figures.sip_message(Direction::In, SipKind::Other);
                 if let Some(request) = refused.message {
                     self.refuse_unmatched(path, &request, refused.fault);
                 }
-                return;
             }
-        };
+        }
+        // Only now is it known whose it is.
+        if let Some((call_id, opens)) = watched {
+            self.desk.tracer.came(path, call_id, opens, bytes);
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, path: Path, message: Message) {
         self.desk
             .figures
             .sip_message(Direction::In, kind_of(&message));
@@ -383,6 +406,7 @@ impl Engine {
             let kind = kind_of_bytes(&datagram.bytes);
             self.desk.figures.sip_message(Direction::Out, kind);
             let (path, bytes) = (datagram.path, datagram.bytes);
+            self.desk.tracer.goes(path, &bytes);
             self.desk.act(Action::SendSip { path, bytes });
         }
     }
@@ -394,6 +418,11 @@ fn opens_something(message: &Message) -> bool {
         message.method(),
         None | Some(Method::Ack | Method::Bye | Method::Cancel)
     )
+}
+
+/// Whether it is an INVITE outside of any dialog.
+fn opens_call(message: &Message) -> bool {
+    message.method() == Some(&Method::Invite) && DialogKey::of_request(message).is_none()
 }
 
 fn kind_of(message: &Message) -> SipKind {

@@ -8,6 +8,7 @@ mod long_ringing;
 mod lost_ack;
 mod never_treated;
 mod scene;
+mod traced;
 mod unusable;
 
 use super::*;

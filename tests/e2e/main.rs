@@ -35,3 +35,4 @@ mod ring_time;
 mod sanity;
 mod scenarios;
 mod silent_caller;
+mod trace;

@@ -23,6 +23,8 @@ pub struct Setup {
     ring_timeout: Option<String>,
     drain_timeout: Option<Duration>,
     calls: u16,
+    health: String,
+    more: String,
 }
 
 impl Setup {
@@ -37,6 +39,8 @@ impl Setup {
             ring_timeout: None,
             drain_timeout: None,
             calls: 8,
+            health: "0s".to_owned(),
+            more: String::new(),
         }
     }
 
@@ -50,6 +54,8 @@ impl Setup {
             ring_timeout: None,
             drain_timeout: None,
             calls: 8,
+            health: "0s".to_owned(),
+            more: String::new(),
         }
     }
 
@@ -68,6 +74,18 @@ impl Setup {
     /// Media ports for so many calls at once.
     pub fn calls(mut self, calls: u16) -> Self {
         self.calls = calls;
+        self
+    }
+
+    /// Asks targets so often whether they are there: not at all unless this is said, for SIPp would take it for a call.
+    pub fn health(mut self, every: &str) -> Self {
+        self.health = every.to_owned();
+        self
+    }
+
+    /// More sections of the file.
+    pub fn more(mut self, sections: &str) -> Self {
+        self.more = sections.to_owned();
         self
     }
 
@@ -109,10 +127,13 @@ impl Setup {
         format!(
             "[sip]\nlisten = [\"udp:{sip}\"]\n{drain_timeout}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\n\
              [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
+             [health]\nevery = \"{health}\"\n\n{more}\n\n\
              [[trunk]]\nname = \"carrier\"\nfrom = [\"127.0.0.0/8\"]\n\n\
              [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"hotline\"]\ntargets = [{targets}]\n\
              profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}",
             store = store.display(),
+            health = self.health,
+            more = self.more,
             targets = self.targets.join(", "),
         )
     }
@@ -131,7 +152,8 @@ pub struct Service {
     peer: Peer,
     /// Where it speaks SIP.
     pub sip: SocketAddr,
-    web: SocketAddr,
+    /// Where it speaks HTTP.
+    pub web: SocketAddr,
     store: PathBuf,
     config: PathBuf,
     text: String,

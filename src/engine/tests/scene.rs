@@ -10,6 +10,7 @@ use crate::base::time::Instant;
 use crate::call::desk::Action;
 use crate::call::doors::{Command, Fact, PlayId, PortPair, PromptEnd, PromptId, StreamCounts};
 use crate::call::prompts::PromptNames;
+use crate::call::tracer::Traced;
 use crate::engine::{Engine, Input, Settings};
 use crate::hotline::record::EndedCall;
 use crate::sip::transaction::Path;
@@ -52,6 +53,8 @@ pub(super) struct Scene {
     /// All that the media thread was told, in order.
     pub commands: Vec<(Instant, Command)>,
     pub records: Vec<EndedCall>,
+    /// All SIP messages, as those who watch are told of them.
+    pub traced: Vec<Traced>,
     /// RTP packets that each leg sends in a second.
     pub packets: [u32; 2],
     /// Whether peers answer a BYE.
@@ -102,6 +105,7 @@ impl Scene {
             sent: Vec::new(),
             commands: Vec::new(),
             records: Vec::new(),
+            traced: Vec::new(),
             packets: [0, 0],
             byes_are_answered: true,
             prompts_end: PromptEnd::Completed,
@@ -275,6 +279,8 @@ impl Scene {
     fn handle(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         let actions: Vec<Action> = std::iter::from_fn(|| self.engine.poll_action()).collect();
+        let traced = std::iter::from_fn(|| self.engine.poll_traced());
+        self.traced.extend(traced);
         for action in actions {
             match action {
                 Action::SendSip { path, bytes } => self.on_sent(path.remote, bytes),

@@ -11,6 +11,7 @@ use crate::service::clock;
 use crate::service::media::{Full, MediaThreads};
 use crate::service::store::StoreHandle;
 use crate::service::telemetry::{Published, Readiness, Snapshot};
+use crate::service::trace::Watchers;
 use crate::service::transport::udp::SipSockets;
 use crate::sip::transaction::Path;
 use rustix::event::{Timespec, epoll};
@@ -44,6 +45,7 @@ pub(super) struct Loop {
     media: MediaThreads,
     store: Option<StoreHandle>,
     published: Arc<Published>,
+    watchers: Watchers,
     inbox: Receiver<Order>,
     wake: Arc<OwnedFd>,
     poll: OwnedFd,
@@ -77,6 +79,7 @@ impl Loop {
         media: MediaThreads,
         store: StoreHandle,
         published: Arc<Published>,
+        watchers: Watchers,
         inbox: Receiver<Order>,
         wake: Arc<OwnedFd>,
         drain_timeout: Duration,
@@ -93,6 +96,7 @@ impl Loop {
             media,
             store: Some(store),
             published,
+            watchers,
             inbox,
             wake,
             poll,
@@ -134,6 +138,7 @@ impl Loop {
             let now = clock::now();
             self.keep_time(now);
             self.hand_on();
+            self.watchers.hand_on();
             self.publish(now);
             if self.media.has_lost_a_thread() {
                 // Its calls are mute and its ports gone: better to be started anew than to go on like that.
@@ -247,6 +252,9 @@ impl Loop {
                 Action::Record(ended) => self.keep(&ended),
             }
         }
+        while let Some(message) = self.engine.poll_traced() {
+            self.watchers.see(message);
+        }
         self.hand_on();
     }
 
@@ -330,6 +338,7 @@ impl Loop {
         self.published.publish(Snapshot {
             figures: self.engine.figures().clone(),
             gauges: self.engine.gauges(now),
+            watched: self.watchers.watched(),
             readiness,
         });
     }

@@ -12,6 +12,7 @@ use crate::hotline::figures::{
     SipKind,
 };
 use crate::hotline::record::AttemptOutcome;
+use crate::service::trace::Watched;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -110,6 +111,7 @@ impl Collector for Page {
         families.times(figures)?;
         families.treatment(figures)?;
         families.packets(figures)?;
+        families.watched(&self.snapshot.watched)?;
         families.program(figures)?;
         families.process(&self.process)
     }
@@ -286,6 +288,29 @@ impl Families<'_> {
         )
     }
 
+    fn watched(&mut self, watched: &Watched) -> Result {
+        for (name, help, count) in [
+            (
+                "qingjiang_trace_dropped",
+                "SIP messages that are in no ladder because the thread that keeps them was behind.",
+                watched.trace_dropped,
+            ),
+            (
+                "qingjiang_hep_sent",
+                "SIP messages sent to the HEP collector.",
+                watched.hep_sent,
+            ),
+            (
+                "qingjiang_hep_dropped",
+                "SIP messages that could not be sent to the HEP collector.",
+                watched.hep_dropped,
+            ),
+        ] {
+            self.counter(name, help, [(Vec::new(), count)].into_iter())?;
+        }
+        Ok(())
+    }
+
     fn program(&mut self, figures: &Figures) -> Result {
         self.counter(
             "qingjiang_bugs",
@@ -459,6 +484,7 @@ mod tests {
             gauges: Gauges {
                 hotlines: vec![waiting],
             },
+            watched: Watched::default(),
             readiness: Readiness::Ready,
         })
     }
