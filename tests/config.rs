@@ -256,7 +256,7 @@ fn a_bad_file_is_told_everything_at_once() {
 fn a_collector_is_an_address_or_a_name_by_udp() {
     let hep = |keys: &str| sound_with(&[], &format!("[hep]\n{keys}\n"));
     let config = hep("to = \"udp:pbx.example.org:9060\"").unwrap();
-    assert_eq!(config.hep.unwrap().to.to_string(), "192.0.2.7:9060");
+    assert_eq!(config.hep.unwrap().to.to_string(), "[2001:db8::7]:9060");
     let said = |keys: &str| hep(keys).unwrap_err().to_string();
     assert!(said("capture_id = 1").contains("hep.to: is missing: where the collector listens"));
     for wrong in [

@@ -13,6 +13,7 @@ use crate::base::time::Instant;
 use crate::base::timers::Timers;
 use crate::config::Config;
 use crate::hotline::figures::Figures;
+use crate::hotline::health::Health;
 use crate::hotline::record::EndedCall;
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::{Path, Transactions, TxId};
@@ -97,6 +98,8 @@ pub struct Desk {
     owned: BTreeMap<CallKey, Vec<TxId>>,
     /// Counters.
     pub figures: Figures,
+    /// Which targets are there.
+    pub health: Health,
     /// Tags, branches, ids.
     pub random: Random,
     /// Tells those who watch whose a message is.
@@ -117,6 +120,7 @@ impl Desk {
     ) -> Desk {
         let is_watched = config.trace.calls > 0 || config.hep.is_some();
         let tracer = Tracer::new(is_watched, random.bits64());
+        let health = Health::new(&config);
         Desk {
             config,
             listeners,
@@ -129,6 +133,7 @@ impl Desk {
             owners: BTreeMap::new(),
             owned: BTreeMap::new(),
             figures,
+            health,
             random,
             tracer,
             actions: VecDeque::new(),
@@ -138,6 +143,7 @@ impl Desk {
     /// Takes a renewed configuration; what was counted stays.
     pub fn renew(&mut self, config: Config) {
         self.figures.renew(&config);
+        self.health.renew(&config);
         self.config = config;
     }
 

@@ -6,6 +6,7 @@
 //! What a call does is decided in [`crate::call`]; here messages find their call, and new ones are let in.
 
 mod admission;
+mod health;
 mod requests;
 pub mod trace;
 
@@ -20,6 +21,7 @@ use crate::call::tracer::Traced;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
+use crate::hotline::health::Question;
 use crate::hotline::route;
 use crate::sip::dialog::DialogKey;
 use crate::sip::stateless::Stateless;
@@ -92,6 +94,8 @@ pub struct Engine {
     pressed: bool,
     bugs_seen: u64,
     stateless: Stateless,
+    /// Our OPTIONS to targets that are under way.
+    checks: BTreeMap<TxId, Question>,
 }
 
 impl Engine {
@@ -116,6 +120,7 @@ impl Engine {
             pressed: false,
             bugs_seen: 0,
             stateless,
+            checks: BTreeMap::new(),
         }
     }
 
@@ -161,7 +166,8 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Instant> {
         let calls = self.desk.timers.next_deadline();
         let transactions = self.desk.transactions.next_deadline();
-        calls.into_iter().chain(transactions).min()
+        let health = self.desk.health.next_deadline();
+        [calls, transactions, health].into_iter().flatten().min()
     }
 
     /// Whether no call is left, not even one whose last messages are under way.
@@ -201,6 +207,7 @@ impl Engine {
     pub fn gauges(&self, now: Instant) -> Gauges {
         let mut gauges = Gauges {
             hotlines: vec![HotlineGauges::default(); self.desk.figures.hotlines.len()],
+            targets: self.target_gauges(now),
         };
         for call in self.calls.values() {
             let Some(line) = gauges.hotlines.get_mut(usize::from(call.line().0)) else {
@@ -329,13 +336,16 @@ impl Engine {
                 let owned = self.with_owner(tx, |call, desk| {
                     call.on_response(desk, now, tx, path, &message)
                 });
-                if !owned {
+                if !owned && !self.on_check_answer(now, tx, &message) {
                     let mut user_agent = self.desk.user_agent(path.listener);
                     user_agent.dismiss(now, path, tx, &message);
                 }
             }
             Arrival::TimedOut { tx } | Arrival::Unreachable { tx } => {
-                self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
+                let owned = self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
+                if !owned {
+                    self.on_check_silence(now, tx);
+                }
             }
         }
     }
@@ -361,6 +371,7 @@ impl Engine {
                 self.forget(key);
             }
         }
+        self.check_targets(now);
         let bugs = self.desk.transactions.unexpected();
         for _ in self.bugs_seen..bugs {
             self.desk.figures.bug("transaction");

@@ -76,9 +76,14 @@ impl Scene {
 
     /// A hotline with the keys `hotline` and more sections behind it.
     pub fn with(hotline: &str, more: &str) -> Scene {
+        // Targets are asked nothing, unless a test is about that.
+        let health = match more.contains("[health]") {
+            true => "",
+            false => "[health]\nevery = \"0s\"",
+        };
         let text = format!(
             "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\n[media]\naddress = \"192.0.2.1\"\n\
-             ports = \"20000-20099\"\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
+             ports = \"20000-20099\"\n{health}\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
              [[hotline]]\nname = \"weather\"\nnumbers = [\"*\"]\n{hotline}\n{more}\n"
         );
         let config = crate::config::read(&text, "scene.toml", &Nowhere)

@@ -6,6 +6,7 @@ use crate::base::time::Instant;
 use crate::call::desk::Action;
 use crate::call::doors::Command;
 use crate::engine::{Engine, Input};
+use crate::hotline::figures::TargetGauge;
 use crate::hotline::record::{CallRecord, EndedCall, WallClock};
 use crate::service::clock;
 use crate::service::media::{Full, MediaThreads};
@@ -15,7 +16,7 @@ use crate::service::trace::Watchers;
 use crate::service::transport::udp::SipSockets;
 use crate::sip::transaction::Path;
 use rustix::event::{Timespec, epoll};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub(super) struct Loop {
     warn_at: Instant,
     pressed: bool,
     publish_at: Instant,
+    /// Targets that are down, by hotline and name.
+    down: BTreeSet<(String, String)>,
     drain_timeout: Duration,
     /// When a drain turns into hanging up.
     hang_up_at: Option<Instant>,
@@ -108,6 +111,7 @@ impl Loop {
             warn_at: clock::now(),
             pressed: false,
             publish_at: clock::now(),
+            down: BTreeSet::new(),
             drain_timeout,
             hang_up_at: None,
             leave_at: None,
@@ -328,16 +332,31 @@ impl Loop {
         }
     }
 
-    fn publish_now(&self, now: Instant) {
+    /// Says which targets went down or came up.
+    fn tell_of_targets(&mut self, targets: &[TargetGauge]) {
+        for target in targets {
+            let (hotline, agent) = (&target.hotline, &target.agent);
+            let key = (hotline.clone(), agent.clone());
+            if target.up && self.down.remove(&key) {
+                tracing::info!(hotline, agent, "target is up again");
+            } else if !target.up && self.down.insert(key) {
+                tracing::warn!(hotline, agent, "target is down: new calls pass it over");
+            }
+        }
+    }
+
+    fn publish_now(&mut self, now: Instant) {
         let readiness = match (self.engine.is_draining(), &self.store) {
             (true, _) => Readiness::Draining,
             (_, Some(store)) if !store.is_healthy() => Readiness::StoreFailing,
             _ if self.pressed => Readiness::Behind,
             _ => Readiness::Ready,
         };
+        let gauges = self.engine.gauges(now);
+        self.tell_of_targets(&gauges.targets);
         self.published.publish(Snapshot {
             figures: self.engine.figures().clone(),
-            gauges: self.engine.gauges(now),
+            gauges,
             watched: self.watchers.watched(),
             readiness,
         });

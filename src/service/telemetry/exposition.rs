@@ -9,7 +9,7 @@ use super::process::Process;
 use crate::base::ids::Leg;
 use crate::hotline::figures::{
     Abandon, Direction, DropReason, Figures, Histogram, HotlineFigures, HotlineGauges, Refusal,
-    SipKind,
+    SipKind, TargetGauge,
 };
 use crate::hotline::record::AttemptOutcome;
 use crate::service::trace::Watched;
@@ -108,6 +108,7 @@ impl Collector for Page {
         let figures = &self.snapshot.figures;
         families.calls(figures)?;
         families.gauges(figures, &self.snapshot.gauges.hotlines)?;
+        families.targets(&self.snapshot.gauges.targets)?;
         families.times(figures)?;
         families.treatment(figures)?;
         families.packets(figures)?;
@@ -181,6 +182,20 @@ impl Families<'_> {
             "qingjiang_longest_wait_seconds",
             "How long the oldest caller without an answer has waited.",
             lines().map(|(line, now)| (labels(line, []), now.longest_wait.as_secs_f64())),
+        )
+    }
+
+    fn targets(&mut self, targets: &[TargetGauge]) -> Result {
+        self.gauge(
+            "qingjiang_target_up",
+            "Whether a target gets new calls; of several of one name, whether all do.",
+            targets.iter().map(|target| {
+                let own = vec![
+                    ("hotline", target.hotline.as_str()),
+                    ("agent", target.agent.as_str()),
+                ];
+                (own, f64::from(u8::from(target.up)))
+            }),
         )
     }
 
@@ -383,8 +398,12 @@ impl Families<'_> {
             .0
             .encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, count) in series {
-            let mut one = family.encode_family(&labels)?;
-            one.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            if labels.is_empty() {
+                family.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            } else {
+                let mut one = family.encode_family(&labels)?;
+                one.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
         }
         Ok(())
     }
@@ -483,6 +502,11 @@ mod tests {
             figures,
             gauges: Gauges {
                 hotlines: vec![waiting],
+                targets: vec![TargetGauge {
+                    hotline: "weather".into(),
+                    agent: "desk-1".into(),
+                    up: true,
+                }],
             },
             watched: Watched::default(),
             readiness: Readiness::Ready,
@@ -499,6 +523,10 @@ mod tests {
     const SAMPLES: &[&str] = &[
         r#"qingjiang_calls_offered_total{hotline="weather",trunk="carrier"} 1"#,
         r#"qingjiang_calls_offered_total{hotline="weather",trunk="second"} 0"#,
+        r#"qingjiang_target_up{hotline="weather",agent="desk-1"} 1.0"#,
+        r#"qingjiang_trace_dropped_total 0"#,
+        r#"qingjiang_hep_sent_total 0"#,
+        r#"qingjiang_hep_dropped_total 0"#,
         r#"qingjiang_calls_offered_total{hotline="sales \"A\"",trunk="carrier"} 0"#,
         r#"qingjiang_calls_connected_total{hotline="weather"} 0"#,
         r#"qingjiang_calls_answered_total{hotline="weather"} 0"#,

@@ -18,6 +18,8 @@ use std::net::SocketAddr;
 
 impl Watch {
     pub fn on_actions(&mut self, input: &Input, actions: &[Action], engine: &Engine) {
+        let after = engine.gauges(self.now).targets;
+        self.up = [std::mem::replace(&mut self.up[1], after.clone()), after];
         // Datagrams come last in the tray, but they are what the rest is about.
         for action in actions {
             if let Action::Media {
@@ -56,6 +58,10 @@ impl Watch {
             Some(Method::Ack) => self.on_ack_out(message),
             Some(Method::Cancel) => self.on_cancel_out(message),
             Some(Method::Bye) => self.on_bye_out(message),
+            Some(Method::Options) => {
+                let asks = !self.config.health.every.is_zero();
+                self.check(asks, "a target is asked where none is to be");
+            }
             Some(_) => self.fault("sent an odd method"),
         }
     }
@@ -148,10 +154,21 @@ impl Watch {
         let call = &self.calls[index];
         let hotline = &self.config.hotlines[call.hotline];
         let place = call.attempts.len();
-        let Some(target) = hotline.targets.get(place) else {
-            return self.fault("more attempts than targets");
+        let first = call.attempts.last().map_or(0, |last| last.target + 1);
+        // One that is down may be passed over, and one target be in the list twice: the first that may be meant is.
+        let is_meant =
+            |at: &usize| hotline.targets[*at].address == remote && self.may_call(hotline, *at);
+        let Some(chosen) = (first..hotline.targets.len()).find(is_meant) else {
+            return self.fault("a target is called that is not next, or that is down");
         };
+        let passed_over = first..chosen;
+        let skips = !passed_over.is_empty();
+        let in_order = passed_over
+            .into_iter()
+            .all(|at| self.may_pass_over(hotline, at));
+        let target = &hotline.targets[chosen];
         let attempt = Attempt {
+            target: chosen,
             call_id: invite.call_id().to_owned(),
             from_tag: tag_of(header(invite, "From"))
                 .unwrap_or_default()
@@ -174,9 +191,9 @@ impl Watch {
             winner: None,
             cseq_high: 0,
         };
-        let in_order = target.address == remote;
         let one_at_a_time = call.attempts.iter().all(|attempt| !attempt.is_open());
         let wanted = call.over.is_none() && call.ended.is_none();
+        self.passed_over |= skips;
         self.check(in_order, "targets are not hunted in order");
         self.check(one_at_a_time, "two targets are called at once");
         self.check(wanted, "a target is called for a call that is over");
@@ -472,7 +489,9 @@ impl Watch {
         if decided || self.shutting_down {
             return;
         }
-        let all = call.attempts.len() == self.config.hotlines[call.hotline].targets.len();
+        let hotline = &self.config.hotlines[call.hotline];
+        let left = call.attempts.last().map_or(0, |last| last.target + 1)..hotline.targets.len();
+        let all = left.into_iter().all(|at| self.may_pass_over(hotline, at));
         let over = call.attempts.iter().all(|attempt| !attempt.is_open());
         let last = call.attempts.last().map(|last| last.status_for_caller);
         let right = call.final_status.map(|(status, _)| status) == last;
