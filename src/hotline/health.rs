@@ -250,7 +250,7 @@ impl Health {
         }
     }
 
-    /// What a question came to. After [`PATIENCE`] only signs of life still count.
+    /// What a question came to. After five seconds only signs of life still count.
     pub fn on_check(&mut self, now: Instant, question: Question, sign: Sign, random: &mut Random) {
         let id = question.target;
         let Some(state) = self.states.get_mut(&id) else {

@@ -26,6 +26,8 @@ mod tone;
 mod bad_input;
 mod demo;
 mod drain;
+mod health;
+mod hep;
 mod hunting;
 mod left_alone;
 mod load;

@@ -44,6 +44,18 @@ impl Setup {
         }
     }
 
+    /// One hotline that rings these ports of 127.0.0.1 in order, by the names `desk-1` and so on.
+    pub fn desks(agents: &[u16]) -> Self {
+        let named = |(place, port): (usize, &u16)| {
+            let name = place + 1;
+            format!("{{ uri = \"sip:agent@127.0.0.1:{port}\", name = \"desk-{name}\" }}")
+        };
+        Self {
+            targets: agents.iter().enumerate().map(named).collect(),
+            ..Self::new(agents)
+        }
+    }
+
     /// One hotline whose target answers before a person does.
     pub fn queue(port: u16) -> Self {
         let target = format!(
@@ -171,6 +183,11 @@ impl Service {
                 .filter(|answer| answer.0 == 200)
                 .map(|_| ())
         });
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.peer.output()
     }
 
     /// Its metrics now: figures are published up to 200 ms after they move.
