@@ -281,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn every_header_that_names_a_person_is_masked_in_both_forms() {
+        for name in NAMING {
+            let line = format!("{name}: \"Zhang\" <sip:13800001111@x.example>;tag=1");
+            let expected = format!("{name}: \"***\" <sip:***@x.example>;tag=1");
+            assert_eq!(header(&line, true), expected);
+        }
+        for name in ["f", "t", "m", "b", "r"] {
+            assert!(NAMING.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn a_broken_message_is_masked_too() {
         let broken = b"INVITE sip:13800001111@x SIP/2.0\nFrom: 13800001111\xff\nTo: \"13800001111";
         let shown = masked(broken, true);
