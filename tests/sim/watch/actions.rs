@@ -357,6 +357,7 @@ impl Watch {
             acked: None,
             ended: None,
             over: None,
+            rest_is_down: false,
             record: None,
             listening: false,
             script: None,
@@ -454,6 +455,14 @@ impl Watch {
             self.settle(index, AttemptOutcome::Cancelled);
         }
         self.calls[index].over = Some(self.now);
+        self.calls[index].rest_is_down = self.rest_is_down(&self.calls[index]);
+    }
+
+    /// Whether no target is left to be tried: those behind the last one may be passed over now.
+    fn rest_is_down(&self, call: &Seen) -> bool {
+        let hotline = &self.config.hotlines[call.hotline];
+        let first = call.attempts.last().map_or(0, |last| last.target + 1);
+        (first..hotline.targets.len()).all(|at| self.may_pass_over(hotline, at))
     }
 
     /// When and by whom: a peer's act ends the call at once; else it must be our own turn to end it.
@@ -489,9 +498,7 @@ impl Watch {
         if decided || self.shutting_down {
             return;
         }
-        let hotline = &self.config.hotlines[call.hotline];
-        let left = call.attempts.last().map_or(0, |last| last.target + 1)..hotline.targets.len();
-        let all = left.into_iter().all(|at| self.may_pass_over(hotline, at));
+        let all = call.rest_is_down;
         let over = call.attempts.iter().all(|attempt| !attempt.is_open());
         let last = call.attempts.last().map(|last| last.status_for_caller);
         let right = call.final_status.map(|(status, _)| status) == last;

@@ -55,6 +55,8 @@ pub struct Seen {
     ended: Option<(Instant, EndedBy)>,
     /// When its audio was closed: it is over for the figures. The record follows the media thread's last word.
     over: Option<Instant>,
+    /// Whether no target was left to be tried then.
+    rest_is_down: bool,
     pub record: Option<EndedCall>,
     listening: bool,
     script: Option<Script>,
