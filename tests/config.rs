@@ -129,6 +129,11 @@ fn what_the_reference_calls_a_default_is_one() {
     assert!(full.web.listen.take().is_some() && full.prompts.path.take().is_some());
     let tls = full.sip.tls.take().expect("[sip.tls]");
     assert!(tls.ca.is_some() && !tls.verify_client);
+    assert!(
+        full.hep
+            .take()
+            .is_some_and(|hep| hep.password.is_some() && !hep.mask)
+    );
     full.media.threads = short.media.threads;
     assert_eq!(full.trunks[0].country_code.take().as_deref(), Some("86"));
     // Examples of what has no default.
@@ -149,6 +154,8 @@ fn the_defaults_are_those_of_the_contract() {
     );
     assert_eq!((config.web.listen, config.prompts.path), (None, None));
     assert_eq!(config.store.path, Path::new("qingjiang"));
+    assert_eq!((config.trace.calls, config.trace.mask), (200, true));
+    assert_eq!((config.hep, config.health.every.as_secs()), (None, 30));
     assert_eq!(
         (config.limits.calls, config.log.filter.as_str()),
         (2_000, "info")
@@ -255,6 +262,29 @@ fn a_bad_file_is_told_everything_at_once() {
     }
     assert_eq!(said, text_of(expected));
     assert!(problems.list.len() >= 20);
+}
+
+#[test]
+fn a_collector_is_an_address_or_a_name_by_udp() {
+    let hep = |keys: &str| sound_with(&[], &format!("[hep]\n{keys}\n"));
+    let config = hep("to = \"udp:pbx.example.org:9060\"").unwrap();
+    assert_eq!(config.hep.unwrap().to.to_string(), "[2001:db8::7]:9060");
+    let said = |keys: &str| hep(keys).unwrap_err().to_string();
+    assert!(said("capture_id = 1").contains("hep.to: is missing: where the collector listens"));
+    for wrong in [
+        "tcp:192.0.2.1:9060",
+        "udp:192.0.2.1",
+        "udp:0.0.0.0:1",
+        "udp:192.0.2.1:0",
+    ] {
+        let said = said(&format!("to = \"{wrong}\""));
+        assert!(said.contains("must be \"udp:ADDRESS:PORT\""), "{said}");
+    }
+    let secret = said("to = \"udp:192.0.2.1:9060\"\npassword = 4711");
+    assert!(
+        secret.contains("hep.password: must be text") && !secret.contains("4711"),
+        "{secret}"
+    );
 }
 
 #[test]

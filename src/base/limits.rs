@@ -91,3 +91,22 @@ pub const ENDING_MAX: Duration = Duration::from_secs(40);
 /// Nonces of ours that were answered rightly and are remembered, so that no answer counts twice. Above it the oldest
 /// become too old before their time: whoever uses one is challenged again.
 pub const NONCES_MAX: usize = 10_000;
+
+/// SIP messages that the ladder of one call keeps. Above it the middle is left out: of the kept ones, half are the
+/// call's first and half its newest.
+pub const TRACE_MESSAGES_MAX: usize = 256;
+
+/// Bytes of all ladders together, whatever `trace.calls` says. Above it the oldest ladder goes, one that never became a call first.
+pub const TRACE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Of all ladders, the part that may be of INVITEs that never became a call, in percent. Above it the oldest of these
+/// goes: a flood of refused ones does not push out the calls.
+pub const TRACE_REFUSED_PERCENT: usize = 25;
+
+/// Call-IDs of calls that are over, by which late messages are known. Above it the oldest is forgotten: what still comes
+/// for it is in no ladder.
+pub const TRACE_PARTED_MAX: usize = 10_000;
+
+/// Bytes of SIP messages on the way from the control thread to the one that keeps ladders, and to the one that sends HEP.
+/// Above it messages are left out there, and counted.
+pub const TRACE_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;

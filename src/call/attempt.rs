@@ -111,6 +111,11 @@ impl Attempt {
         matches!(self.state, State::Inviting(inviting) if !inviting.is_given_up())
     }
 
+    /// Whether nothing at all came back yet.
+    pub fn is_unheard(&self) -> bool {
+        self.state == State::Inviting(Inviting::Calling)
+    }
+
     /// Whether nothing more is owed either way.
     pub fn is_over(&self) -> bool {
         self.state == State::Over

@@ -7,6 +7,7 @@ use super::doors::{Command, PortPair, RtpOrigin};
 use super::login::Logins;
 use super::ports::PortPool;
 use super::prompts::PromptNames;
+use super::tracer::Tracer;
 use crate::base::ids::{CallKey, Leg};
 use crate::base::random::Random;
 use crate::base::time::Instant;
@@ -14,6 +15,7 @@ use crate::base::timers::Timers;
 use crate::base::transport::Transport;
 use crate::config::Config;
 use crate::hotline::figures::Figures;
+use crate::hotline::health::Health;
 use crate::hotline::record::EndedCall;
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::{Path, Transactions, TxId};
@@ -104,8 +106,12 @@ pub struct Desk {
     pub logins: Logins,
     /// Counters.
     pub figures: Figures,
+    /// Which targets are there.
+    pub health: Health,
     /// Tags, branches, ids.
     pub random: Random,
+    /// Tells those who watch whose a message is.
+    pub tracer: Tracer,
     #[serde(skip)]
     pub(crate) actions: VecDeque<Action>,
 }
@@ -117,9 +123,12 @@ impl Desk {
         listeners: Vec<Listener>,
         media_address: IpAddr,
         prompts: PromptNames,
-        random: Random,
+        mut random: Random,
         figures: Figures,
     ) -> Desk {
+        let is_watched = config.trace.calls > 0 || config.hep.is_some();
+        let tracer = Tracer::new(is_watched, random.bits64());
+        let health = Health::new(&config);
         Desk {
             config,
             listeners,
@@ -133,7 +142,9 @@ impl Desk {
             owned: BTreeMap::new(),
             logins: Logins::default(),
             figures,
+            health,
             random,
+            tracer,
             actions: VecDeque::new(),
         }
     }
@@ -142,6 +153,7 @@ impl Desk {
     pub fn renew(&mut self, config: Config) {
         self.figures.renew(&config);
         self.logins.clear();
+        self.health.renew(&config);
         self.config = config;
     }
 
@@ -209,6 +221,7 @@ impl Desk {
         path: Path,
         request: Message,
     ) -> Option<TxId> {
+        self.tracer.join(call, request.call_id());
         let tx = self.user_agent(path.listener).request(now, path, request)?;
         self.own(call, tx);
         Some(tx)
@@ -250,6 +263,7 @@ impl Desk {
         for tx in self.owned.remove(&call).unwrap_or_default() {
             self.owners.remove(&tx);
         }
+        self.tracer.part(call);
     }
 }
 

@@ -11,8 +11,9 @@ use super::ledger::Ledger;
 use super::{Call, Phase};
 use crate::base::ids::CallKey;
 use crate::base::time::Instant;
-use crate::config::Hotline;
-use crate::hotline::hunt::Defeat;
+use crate::config::{Hotline, Target};
+use crate::hotline::health::Sign;
+use crate::hotline::hunt::{self, Defeat};
 use crate::hotline::record::AttemptOutcome;
 use crate::sip::offer_answer::{self, AudioAnswer, AudioOffer};
 use crate::sip::transaction::{Path, TxId};
@@ -65,6 +66,7 @@ impl Call {
         let caller = CallerLeg::new(desk, key, invite, tx, path)?;
         desk.own(key, tx);
         let id = desk.random.token();
+        desk.tracer.begin_call(key, caller.invite.call_id(), &id);
         let audio = CallAudio::open(desk, key, ports, offer);
         let ledger = Ledger::new(desk, now, &trunk, Arc::clone(&hotline), number);
         ledger.on_offered(desk);
@@ -91,7 +93,11 @@ impl Call {
 
     /// Calls a target, or the next one that can be called at all; without one the caller is refused.
     fn try_target(&mut self, desk: &mut Desk, now: Instant, first: usize) {
-        for target in first..self.hotline.targets.len() {
+        let is_up = |target: &Target| desk.health.is_up(now, &target.uri);
+        let up: Vec<bool> = self.hotline.targets.iter().map(is_up).collect();
+        let mut first = first;
+        while let Some(target) = hunt::next_target(&up, first) {
+            first = target + 1;
             if let Some(attempt) = self.call_target(desk, now, target) {
                 self.attempts.push(attempt);
                 let until = now + self.hotline.ring_timeout;
@@ -169,6 +175,9 @@ impl Call {
             }
             return;
         };
+        let retry_after = response.headers.first("Retry-After");
+        let sign = Sign::of(response.status().unwrap_or(0), retry_after);
+        self.tell_health(desk, now, index, sign);
         match self.attempts[index].on_response(desk, now, path, response) {
             News::Nothing => {}
             News::Progress => self.on_progress(desk, now, index, response),
@@ -239,8 +248,19 @@ impl Call {
             return;
         };
         if self.attempts[index].is_open() {
+            if self.attempts[index].is_unheard() {
+                self.tell_health(desk, now, index, Sign::Silence);
+            }
             self.attempts[index].give_up(desk, now);
             self.on_defeat(desk, now, index, Defeat::RingTimeout);
+        }
+    }
+
+    /// What a target did with a call says whether it is there, too.
+    fn tell_health(&self, desk: &mut Desk, now: Instant, index: usize, sign: Sign) {
+        let target = self.attempts.get(index).map(|attempt| attempt.target);
+        if let Some(target) = target.and_then(|place| self.hotline.targets.get(place)) {
+            desk.health.on_call(now, &target.uri, sign);
         }
     }
 
@@ -254,6 +274,9 @@ impl Call {
     ) {
         if !self.attempts[index].settle(now, defeat.outcome()) {
             return;
+        }
+        if defeat == Defeat::Dead {
+            self.tell_health(desk, now, index, Sign::Silence);
         }
         desk.timers.cancel((self.key, CallTimer::Ring));
         self.ledger.on_attempt_settled(desk, &self.attempts[index]);

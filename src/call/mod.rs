@@ -16,6 +16,7 @@
 //! | `pass` | INFO, answered by the other leg |
 //! | [`ending`] | who hung up, the record |
 //! | [`ledger`] | the times that the record and the figures are made of |
+//! | [`tracer`] | which call a message belongs to, for those who watch |
 //! | [`anchor`] | the media thread's side of it: relay, ears, prompts |
 
 pub mod anchor;
@@ -33,6 +34,7 @@ mod pass;
 pub mod ports;
 pub mod prompts;
 pub mod talking;
+pub mod tracer;
 
 use crate::base::ids::{CallKey, Leg};
 use crate::base::time::Instant;

@@ -5,6 +5,7 @@ mod check;
 mod config_file;
 mod demo;
 mod run;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Lists call records, or shows one.
     Calls(calls::CallsArgs),
+    /// Shows the SIP messages of one of the newest calls, as a ladder.
+    Trace(trace::TraceArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -42,5 +45,6 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Calls(args) => calls::run(args, config_file::store_path),
+        Command::Trace(args) => trace::run(&args),
     }
 }

@@ -4,7 +4,8 @@ use super::file::{At, Table};
 use super::routes::{Ground, Routes, Way};
 use super::sections::{MediaFile, SipFile};
 use super::{
-    Config, Limits, Listen, Media, Sip, VOICES, World, auth, problem, profiles, routes, sections,
+    Config, Limits, Listen, Media, Sip, VOICES, World, auth, observation, problem, profiles,
+    routes, sections,
 };
 use crate::base::transport::Transport;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,9 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
     let prompts = sections::prompts(&root, world);
     let calls = sections::calls(&root);
     let log = sections::log(&root);
+    let trace = observation::trace(&root);
+    let hep = observation::hep(&root, world);
+    let health = observation::health(&root);
     let profiles = profiles::read(&root);
     let ground = Ground {
         world,
@@ -72,6 +76,9 @@ pub(super) fn config(root: Table<'_>, world: &dyn World) -> Option<Config> {
         limits: Limits { calls },
         log,
         auth,
+        trace,
+        hep,
+        health,
         trunks: routes.trunks.into_iter().collect::<Option<_>>()?,
         hotlines: routes
             .hotlines

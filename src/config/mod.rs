@@ -8,6 +8,7 @@
 mod auth;
 mod check;
 mod file;
+mod observation;
 mod problem;
 mod profiles;
 mod renew;
@@ -17,6 +18,7 @@ mod target;
 mod values;
 
 pub use file::{known_keys, read};
+pub use observation::{Health, Hep, Password, Trace};
 pub use problem::{Problem, Problems};
 pub use renew::{NotLoaded, Renewed, renew};
 
@@ -75,6 +77,12 @@ pub struct Config {
     pub log: Log,
     /// `[auth]`
     pub auth: Auth,
+    /// `[trace]`
+    pub trace: Trace,
+    /// `[hep]`; `None`: no collector.
+    pub hep: Option<Hep>,
+    /// `[health]`
+    pub health: Health,
     /// `[[trunk]]`, in the order of the file; the first that matches a caller's address counts.
     pub trunks: Vec<Trunk>,
     /// `[[hotline]]`, in the order of the file; an exact number goes before `"*"`.

@@ -1,6 +1,6 @@
 //! A configuration that is read again while the service runs.
 //!
-//! Decides what of it takes effect: trunks, hotlines, profiles, limits, passwords and registrations, for calls that come from now on. What
+//! Decides what of it takes effect: trunks, hotlines, profiles, limits, passwords, registrations and health checks, for calls that come from now on. What
 //! sockets, threads and files were made from stays as it is until a restart, and is named.
 
 use super::Config;
@@ -51,6 +51,8 @@ pub fn renew(
         ("store", running.store != new.store),
         ("prompts", running.prompts != new.prompts),
         ("log", running.log != new.log),
+        ("trace", running.trace != new.trace),
+        ("hep", running.hep != new.hep),
     ];
     let waiting = differs
         .into_iter()
@@ -59,6 +61,7 @@ pub fn renew(
     let Config {
         limits,
         auth,
+        health,
         trunks,
         hotlines,
         registrations,
@@ -67,6 +70,7 @@ pub fn renew(
     let config = Config {
         limits,
         auth,
+        health,
         trunks,
         hotlines,
         registrations,

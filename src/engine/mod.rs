@@ -7,8 +7,10 @@
 
 mod admission;
 mod gate;
+mod health;
 mod register;
 mod requests;
+pub mod trace;
 
 use crate::base::ids::CallKey;
 use crate::base::limits::RETRY_AFTER_SECONDS;
@@ -17,9 +19,11 @@ use crate::base::time::Instant;
 use crate::call::desk::{Action, CallTimer, Desk, Listener};
 use crate::call::doors::{Fact, PortPair};
 use crate::call::prompts::PromptNames;
+use crate::call::tracer::Traced;
 use crate::call::{Call, Doing};
 use crate::config::Config;
 use crate::hotline::figures::{Direction, Figures, Gauges, HotlineGauges, Refusal, SipKind};
+use crate::hotline::health::Question;
 use crate::sip::auth::Guard;
 use crate::sip::dialog::DialogKey;
 use crate::sip::stateless::Stateless;
@@ -96,6 +100,8 @@ pub struct Engine {
     stateless: Stateless,
     guard: Guard,
     registrations: Registrations,
+    /// Our OPTIONS to targets that are under way.
+    checks: BTreeMap<TxId, Question>,
 }
 
 impl Engine {
@@ -124,6 +130,7 @@ impl Engine {
             stateless,
             guard,
             registrations,
+            checks: BTreeMap::new(),
         }
     }
 
@@ -135,8 +142,9 @@ impl Engine {
             self.desk.actions.is_empty(),
             "actions left from the last input"
         );
+        self.desk.tracer.begin_turn(now);
         match input {
-            Input::Sip { path, bytes } => self.on_datagram(now, path, &bytes),
+            Input::Sip { path, bytes } => self.on_datagram(now, path, bytes),
             Input::SipUnreachable { bytes } => {
                 if let Some(arrival) = self.desk.transactions.on_unreachable(now, &bytes) {
                     self.on_arrival(now, arrival);
@@ -158,12 +166,19 @@ impl Engine {
         self.desk.actions.pop_front()
     }
 
+    /// Takes the next SIP message that the last input was or made, for those who watch. Those that nobody has taken
+    /// are gone with the next input.
+    pub fn poll_traced(&mut self) -> Option<Traced> {
+        self.desk.tracer.poll()
+    }
+
     /// When [`Input::Deadline`] is wanted next.
     pub fn next_deadline(&self) -> Option<Instant> {
         let calls = self.desk.timers.next_deadline();
         let transactions = self.desk.transactions.next_deadline();
+        let health = self.desk.health.next_deadline();
         let registrations = self.registrations.next_deadline();
-        let all = [calls, transactions, registrations];
+        let all = [calls, transactions, health, registrations];
         all.into_iter().flatten().min()
     }
 
@@ -205,6 +220,7 @@ impl Engine {
         let mut gauges = Gauges {
             hotlines: vec![HotlineGauges::default(); self.desk.figures.hotlines.len()],
             registrations: self.registrations.states(now),
+            targets: self.target_gauges(now),
         };
         for call in self.calls.values() {
             let Some(line) = gauges.hotlines.get_mut(usize::from(call.line().0)) else {
@@ -223,21 +239,34 @@ impl Engine {
         gauges
     }
 
-    fn on_datagram(&mut self, now: Instant, path: Path, bytes: &[u8]) {
-        let parsed = match path.transport.is_reliable() {
-            true => wire::parse_framed(bytes),
-            false => wire::parse_datagram(bytes),
+    fn on_datagram(&mut self, now: Instant, path: Path, bytes: Vec<u8>) {
+        let read = match path.transport.is_reliable() {
+            true => wire::parse_framed(&bytes),
+            false => wire::parse_datagram(&bytes),
         };
-        let message = match parsed {
-            Ok(message) => message,
+        let watched = self.desk.tracer.is_on().then(|| match &read {
+            Ok(message) => (message.call_id().to_owned(), opens_call(message)),
+            Err(refused) => match &refused.message {
+                Some(request) => (request.call_id().to_owned(), opens_call(request)),
+                None => (String::new(), false),
+            },
+        });
+        match read {
+            Ok(message) => self.on_message(now, path, message),
             Err(refused) => {
                 self.desk.figures.sip_message(Direction::In, SipKind::Other);
                 if let Some(request) = refused.message {
                     self.refuse_unmatched(path, &request, refused.fault);
                 }
-                return;
             }
-        };
+        }
+        // Only now is it known whose it is.
+        if let Some((call_id, opens)) = watched {
+            self.desk.tracer.came(path, call_id, opens, bytes);
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, path: Path, message: Message) {
         self.desk
             .figures
             .sip_message(Direction::In, kind_of(&message));
@@ -306,7 +335,7 @@ impl Engine {
                 let owned = self.with_owner(tx, |call, desk| {
                     call.on_response(desk, now, tx, path, &message)
                 });
-                if !owned {
+                if !owned && !self.on_check_answer(now, tx, &message) {
                     let mut user_agent = self.desk.user_agent(path.listener);
                     user_agent.dismiss(now, path, tx, &message);
                 }
@@ -314,7 +343,10 @@ impl Engine {
             Arrival::TimedOut { tx } | Arrival::Unreachable { tx } => {
                 let (registrations, desk) = (&mut self.registrations, &mut self.desk);
                 registrations.on_response(desk, now, tx, None);
-                self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
+                let owned = self.with_owner(tx, |call, desk| call.on_no_response(desk, now, tx));
+                if !owned {
+                    self.on_check_silence(now, tx);
+                }
             }
         }
     }
@@ -341,6 +373,7 @@ impl Engine {
             }
         }
         self.registrations.on_deadline(&mut self.desk, now);
+        self.check_targets(now);
         let bugs = self.desk.transactions.unexpected();
         for _ in self.bugs_seen..bugs {
             self.desk.figures.bug("transaction");
@@ -400,6 +433,7 @@ impl Engine {
             let kind = kind_of_bytes(&datagram.bytes);
             self.desk.figures.sip_message(Direction::Out, kind);
             let (path, bytes) = (datagram.path, datagram.bytes);
+            self.desk.tracer.goes(path, &bytes);
             self.desk.act(Action::SendSip { path, bytes });
         }
     }
@@ -411,6 +445,11 @@ fn opens_something(message: &Message) -> bool {
         message.method(),
         None | Some(Method::Ack | Method::Bye | Method::Cancel)
     )
+}
+
+/// Whether it is an INVITE outside of any dialog.
+fn opens_call(message: &Message) -> bool {
+    message.method() == Some(&Method::Invite) && DialogKey::of_request(message).is_none()
 }
 
 fn kind_of(message: &Message) -> SipKind {

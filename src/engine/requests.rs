@@ -161,12 +161,13 @@ impl Engine {
         let retry_after = RETRY_AFTER_SECONDS.to_string();
         self.reply(now, tx, invite, 503, &[("Retry-After", &retry_after)]);
         let number = caller_number(invite, trunk);
+        let id = self.desk.random.token();
+        self.desk.tracer.turn_away(invite.call_id(), &id);
         let mut ledger = Ledger::new(&self.desk, now, &trunk.name, hotline, number);
         ledger.on_offered(&mut self.desk);
         // Where the records' own queue is full, one more would be what it is full of.
         if !self.pressed {
             ledger.on_refused(&mut self.desk, now);
-            let id = self.desk.random.token();
             let ended = Ended {
                 at: now,
                 by: EndedBy::Qingjiang,

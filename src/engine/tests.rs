@@ -6,12 +6,14 @@ mod early_bye;
 mod full_table;
 mod gone;
 mod hang_up;
+mod health;
 mod logs_in;
 mod long_ringing;
 mod lost_ack;
 mod never_treated;
 mod registers;
 mod scene;
+mod traced;
 mod unusable;
 
 use super::*;
@@ -56,7 +58,7 @@ fn listener() -> Listener {
 
 fn engine() -> Engine {
     let text = "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\n[media]\naddress = \"192.0.2.1\"\n\
-        ports = \"20000-20099\"\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
+        ports = \"20000-20099\"\n[health]\nevery = \"0s\"\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
         [[hotline]]\nname = \"weather\"\nnumbers = [\"*\"]\ntargets = [\"sip:1000@192.0.2.5\"]\n";
     let config = crate::config::read(text, "test.toml", &Nowhere).expect("a good configuration");
     Engine::new(Settings {

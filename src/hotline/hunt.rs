@@ -1,4 +1,5 @@
-//! What the end of an attempt means: for its record, and for the caller if no other target is left.
+//! Which target is called next, and what the end of an attempt means: for its record, and for the caller if no other target is
+//! left.
 //!
 //! Source: contract, "Refusals": targets are hunted in order and the last result decides.
 
@@ -16,6 +17,13 @@ pub enum Defeat {
     Dead,
     /// It answered, but with nothing that a call can be made of (no usable SDP answer, no Contact).
     Unusable,
+}
+
+/// The place of the target to be called next: from `first` on, in the order of the configuration. One that is down is passed
+/// over, unless all of the hotline are: then nothing is lost by trying.
+pub fn next_target(up: &[bool], first: usize) -> Option<usize> {
+    let all_are_down = !up.contains(&true);
+    (first..up.len()).find(|place| all_are_down || up.get(*place) == Some(&true))
 }
 
 impl Defeat {
@@ -56,6 +64,23 @@ mod tests {
         assert_eq!(Defeat::Dead.status(), 480);
         assert_eq!(Defeat::Status(302).status(), 480);
         assert_eq!(Defeat::Status(407).status(), 480);
+    }
+
+    #[test]
+    fn targets_that_are_down_are_passed_over_unless_all_are() {
+        let hunted = |up: &[bool]| {
+            let mut places = Vec::new();
+            let mut first = 0;
+            while let Some(place) = next_target(up, first) {
+                places.push(place);
+                first = place + 1;
+            }
+            places
+        };
+        assert_eq!(hunted(&[true, true, true]), [0, 1, 2]);
+        assert_eq!(hunted(&[false, true, false, true]), [1, 3]);
+        assert_eq!(hunted(&[false, false]), [0, 1]);
+        assert_eq!(hunted(&[]), [0; 0]);
     }
 
     #[test]

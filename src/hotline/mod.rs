@@ -5,6 +5,7 @@
 
 pub mod figures;
 pub mod finding;
+pub mod health;
 pub mod hunt;
 pub mod number;
 pub mod record;

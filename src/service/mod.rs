@@ -8,15 +8,18 @@
 //! | [`transport`] | one | SIP over TCP and TLS |
 //! | [`media`] | one a core | RTP sockets, relay, listening, prompts |
 //! | [`store`] | one | records into SQLite |
-//! | [`web`], [`telemetry`] | one | `/metrics`, `/healthz`, `/readyz` |
+//! | [`web`], [`telemetry`] | one | `/metrics`, `/healthz`, `/readyz`, `/api/v1` |
+//! | [`trace`] | one a watcher | ladders of the newest calls, HEP |
 //! | [`phone`] | one a line | our own phones, for the demo, load and tests |
 pub mod clock;
 pub mod control;
+mod hep;
 pub mod media;
 pub mod phone;
 pub mod prompts;
 pub mod store;
 pub mod telemetry;
+pub mod trace;
 pub mod transport;
 pub mod web;
 pub mod world;
@@ -32,6 +35,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{StoreError, StoreHandle};
 use telemetry::{Published, Readiness, Snapshot};
+use trace::Ladders;
 use transport::SipSockets;
 use web::WebServer;
 
@@ -110,8 +114,10 @@ impl Service {
         let store = StoreHandle::open(&config.store.path)?;
         let media = start_media(&config.media, &library)?;
         let prompts = names_of(&library);
+        let listeners = sockets.listeners(config.sip.advertise);
+        let (watchers, ladders) = trace::start(&config, &listeners).map_err(StartError::Control)?;
         let mut engine = Engine::new(Settings {
-            listeners: sockets.listeners(config.sip.advertise),
+            listeners,
             media_address: config.sip.advertise.unwrap_or(config.media.address),
             prompts: prompts.clone(),
             random: Random::from_seed(seed()?),
@@ -121,13 +127,22 @@ impl Service {
         let published = Arc::new(Published::new(Snapshot {
             figures: engine.figures().clone(),
             gauges: engine.gauges(clock::now()),
+            watched: watchers.watched(),
             readiness: Readiness::Ready,
         }));
-        let web = start_web(&config, &published)?;
+        let web = start_web(&config, &published, ladders)?;
         let sip = sockets.addresses();
         let drain = config.sip.drain_timeout;
-        let control = Control::start(engine, sockets, media, store, Arc::clone(&published), drain)
-            .map_err(StartError::Control)?;
+        let control = Control::start(
+            engine,
+            sockets,
+            media,
+            store,
+            Arc::clone(&published),
+            watchers,
+            drain,
+        )
+        .map_err(StartError::Control)?;
         Ok(Service {
             control,
             web,
@@ -213,11 +228,15 @@ fn start_media(
     }
 }
 
-fn start_web(config: &Config, published: &Arc<Published>) -> Result<Option<WebServer>, StartError> {
+fn start_web(
+    config: &Config,
+    published: &Arc<Published>,
+    ladders: Option<Ladders>,
+) -> Result<Option<WebServer>, StartError> {
     let Some(address) = config.web.listen else {
         return Ok(None);
     };
-    let started = WebServer::start(address, Arc::clone(published));
+    let started = WebServer::start(address, Arc::clone(published), ladders);
     started.map(Some).map_err(|source| StartError::Port {
         what: "web.listen",
         address,

@@ -27,6 +27,7 @@ pub struct Setup {
     host: IpAddr,
     over: Vec<Over>,
     trunk: String,
+    health: String,
     more: String,
 }
 
@@ -58,7 +59,20 @@ impl Setup {
             host: Ipv4Addr::LOCALHOST.into(),
             over: Vec::new(),
             trunk: LOCAL.to_owned(),
+            health: "0s".to_owned(),
             more: String::new(),
+        }
+    }
+
+    /// One hotline that rings these ports of 127.0.0.1 in order, by the names `desk-1` and so on.
+    pub fn desks(agents: &[u16]) -> Self {
+        let named = |(place, port): (usize, &u16)| {
+            let name = place + 1;
+            format!("{{ uri = \"sip:agent@127.0.0.1:{port}\", name = \"desk-{name}\" }}")
+        };
+        Self {
+            targets: agents.iter().enumerate().map(named).collect(),
+            ..Self::new(agents)
         }
     }
 
@@ -76,6 +90,7 @@ impl Setup {
             host: Ipv4Addr::LOCALHOST.into(),
             over: Vec::new(),
             trunk: LOCAL.to_owned(),
+            health: "0s".to_owned(),
             more: String::new(),
         }
     }
@@ -142,6 +157,12 @@ impl Setup {
         self
     }
 
+    /// Asks targets so often whether they are there: not at all unless this is said, for SIPp would take it for a call.
+    pub fn health(mut self, every: &str) -> Self {
+        self.health = every.to_owned();
+        self
+    }
+
     /// Starts the service and waits until it says that it is ready.
     pub fn start(self, stage: &Stage) -> Service {
         let sip = SocketAddr::new(self.host, ports::one());
@@ -197,6 +218,7 @@ impl Setup {
         format!(
             "[sip]\nlisten = [{listen}]\n{drain_timeout}\n{certificates}\n[media]\naddress = \"{host}\"\nports = \"{first}-{last}\"\n\n\
              [web]\nlisten = \"{web}\"\n\n[store]\npath = \"{store}\"\n\n\
+             [health]\nevery = \"{health}\"\n\n\
              [[trunk]]\nname = \"carrier\"\n{trunk}\n\n\
              [[hotline]]\nname = \"{HOTLINE}\"\nnumbers = [\"{numbers}\"]\ntargets = [{targets}]\n\
              profile = \"after-sales\"\nlanguage = \"zh\"\n{ring_timeout}\n{more}",
@@ -205,6 +227,7 @@ impl Setup {
             trunk = self.trunk,
             more = self.more,
             store = store.display(),
+            health = self.health,
             targets = self.targets.join(", "),
         )
     }
@@ -223,7 +246,8 @@ pub struct Service {
     peer: Peer,
     /// Where it speaks SIP, over UDP and TCP.
     pub sip: SocketAddr,
-    web: SocketAddr,
+    /// Where it speaks HTTP.
+    pub web: SocketAddr,
     store: PathBuf,
     config: PathBuf,
     text: String,
@@ -241,6 +265,11 @@ impl Service {
                 .filter(|answer| answer.0 == 200)
                 .map(|_| ())
         });
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.peer.output()
     }
 
     /// Its metrics now: figures are published up to 200 ms after they move.

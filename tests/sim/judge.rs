@@ -26,6 +26,8 @@ impl World {
         if left > 0 {
             self.handle(Input::ShutDown);
         }
+        // Else there would be something to wait for until the end of days.
+        self.stop_asking_targets();
     }
 
     /// What the peers saw, against the edge and the records.

@@ -73,6 +73,13 @@ impl World {
             rubbish: chance.pick(&[0, 0, 5]),
         }
     }
+
+    /// Whether targets are asked if they are there, and often.
+    pub fn ask_targets(&mut self, asked: bool) {
+        let every = if asked { 10 } else { 0 };
+        self.config.health.every = secs(every);
+        let _ = write!(self.toml, "[health]\nevery = \"{every}s\"\n");
+    }
 }
 
 fn pair(index: u16) -> PortPair {

@@ -11,7 +11,7 @@ use crate::says::{Repeats, Stray, Turn, Wake, branch_of, cseq_of, header, sdp, t
 use qingjiang::base::time::Instant;
 use qingjiang::sip::wire::{Message, Method};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a target does when it is asked to stop ringing.
@@ -138,7 +138,27 @@ impl Target {
             Some(Method::Cancel) => self.on_cancel(now, turn, &branch, message),
             Some(Method::Bye) => self.on_bye(now, turn, message),
             Some(Method::Info) => self.on_info(turn, message),
+            Some(Method::Options) => self.on_options(now, turn, message),
             Some(_) => turn.fault("a method that qingjiang does not send"),
+        }
+    }
+
+    /// Some targets are deaf for a while to the question whether they are there, and some want to be left alone.
+    fn on_options(&self, now: Instant, turn: &mut Turn, options: &Message) {
+        let IpAddr::V4(ip) = self.address.ip() else {
+            return;
+        };
+        let second = now.as_nanos() / 1_000_000_000;
+        let (odd, first) = (ip.octets()[3] % 2 == 1, ip.octets()[3] == 1);
+        match second {
+            20..45 if odd => {}
+            50..70 if !odd => {
+                let mut busy = options.reply(503, None);
+                busy.headers.push("Retry-After", "15");
+                turn.send.push(busy.to_bytes());
+            }
+            80..100 if first => turn.send.push(options.reply(503, None).to_bytes()),
+            _ => turn.send.push(options.reply(405, None).to_bytes()),
         }
     }
 

@@ -80,7 +80,9 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, trace: Trace) -> World {
         let mut chance = Chance::new(seed);
-        let plan = plan::World::draw(&mut chance);
+        let mut plan = plan::World::draw(&mut chance);
+        // Drawn by the seed itself, so that worlds stay as they were before targets were asked.
+        plan.ask_targets(seed % 2 == 1);
         let config = plan.config.clone();
         let callers: Vec<Caller> = plan
             .callers
@@ -329,6 +331,12 @@ impl World {
             self.tell(|_| format!("        {}", in_brief(&action)));
             self.carry_out(action);
         }
+    }
+
+    pub(crate) fn stop_asking_targets(&mut self) {
+        let mut config = self.plan.config.clone();
+        config.health.every = std::time::Duration::ZERO;
+        self.handle(Input::Renew(Box::new(config)));
     }
 
     fn carry_out(&mut self, action: Action) {

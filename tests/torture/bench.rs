@@ -26,6 +26,8 @@ listen = ["udp:203.0.113.1:5060"]
 [media]
 address = "203.0.113.1"
 ports = "20000-20999"
+[health]
+every = "0s"
 [[trunk]]
 name = "carrier"
 from = ["198.51.100.0/24"]

@@ -14,7 +14,7 @@ pub(super) fn duration(millis: u64) -> String {
 }
 
 /// The wall clock of the local zone, to the second.
-pub(super) fn local(stamp: Stamp, zone: &TimeZone) -> String {
+pub(in crate::cli) fn local(stamp: Stamp, zone: &TimeZone) -> String {
     let zoned = stamp.timestamp().to_zoned(zone.clone());
     zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -26,7 +26,7 @@ pub(super) fn local_exact(stamp: Stamp, zone: &TimeZone) -> String {
 }
 
 /// A peer's text without what a terminal would obey.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     let tame = |character: char| if is_tame(character) { character } else { '?' };
     text.chars().map(tame).collect()
 }
@@ -38,7 +38,7 @@ fn is_tame(character: char) -> bool {
 }
 
 /// Rows with their cells aligned to the left, two blanks between columns.
-pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+pub(in crate::cli) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

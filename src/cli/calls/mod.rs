@@ -2,7 +2,7 @@
 //!
 //! Reads the store, also while the service writes it, and changes nothing.
 
-mod layout;
+pub(super) mod layout;
 mod list;
 mod since;
 mod story;

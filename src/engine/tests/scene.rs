@@ -10,6 +10,7 @@ use crate::base::time::Instant;
 use crate::call::desk::Action;
 use crate::call::doors::{Command, Fact, PlayId, PortPair, PromptEnd, PromptId, StreamCounts};
 use crate::call::prompts::PromptNames;
+use crate::call::tracer::Traced;
 use crate::engine::{Engine, Input, Settings};
 use crate::hotline::record::EndedCall;
 use crate::sip::transaction::Path;
@@ -52,6 +53,8 @@ pub(super) struct Scene {
     /// All that the media thread was told, in order.
     pub commands: Vec<(Instant, Command)>,
     pub records: Vec<EndedCall>,
+    /// All SIP messages, as those who watch are told of them.
+    pub traced: Vec<Traced>,
     /// RTP packets that each leg sends in a second.
     pub packets: [u32; 2],
     /// Whether peers answer a BYE.
@@ -73,9 +76,14 @@ impl Scene {
 
     /// A hotline with the keys `hotline` and more sections behind it.
     pub fn with(hotline: &str, more: &str) -> Scene {
+        // Targets are asked nothing, unless a test is about that.
+        let health = match more.contains("[health]") {
+            true => "",
+            false => "[health]\nevery = \"0s\"",
+        };
         let text = format!(
             "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\n[media]\naddress = \"192.0.2.1\"\n\
-             ports = \"20000-20099\"\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
+             ports = \"20000-20099\"\n{health}\n[[trunk]]\nname = \"carrier\"\nfrom = [\"192.0.2.9\"]\n\
              [[hotline]]\nname = \"weather\"\nnumbers = [\"*\"]\n{hotline}\n{more}\n"
         );
         let config = crate::config::read(&text, "scene.toml", &Nowhere)
@@ -102,6 +110,7 @@ impl Scene {
             sent: Vec::new(),
             commands: Vec::new(),
             records: Vec::new(),
+            traced: Vec::new(),
             packets: [0, 0],
             byes_are_answered: true,
             prompts_end: PromptEnd::Completed,
@@ -345,6 +354,8 @@ impl Scene {
     pub fn handle(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         let actions: Vec<Action> = std::iter::from_fn(|| self.engine.poll_action()).collect();
+        let traced = std::iter::from_fn(|| self.engine.poll_traced());
+        self.traced.extend(traced);
         for action in actions {
             match action {
                 Action::SendSip { path, bytes } => self.on_sent(path.remote, bytes),

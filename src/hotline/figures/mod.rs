@@ -94,6 +94,19 @@ pub struct Gauges {
     pub hotlines: Vec<HotlineGauges>,
     /// By name, in the order of the configuration.
     pub registrations: Vec<(String, RegistrationState)>,
+    /// Each target of the configuration that runs, by hotline and name.
+    pub targets: Vec<TargetGauge>,
+}
+
+/// Whether a target gets new calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetGauge {
+    /// The hotline's name.
+    pub hotline: String,
+    /// The target's name.
+    pub agent: String,
+    /// It does; of several of one name: all do.
+    pub up: bool,
 }
 
 /// What holds now for one hotline.

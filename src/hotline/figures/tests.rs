@@ -36,6 +36,14 @@ pub(crate) fn config() -> Config {
             algorithms: Vec::new(),
         },
         registrations: Vec::new(),
+        trace: Trace {
+            calls: 0,
+            mask: true,
+        },
+        hep: None,
+        health: Health {
+            every: Duration::ZERO,
+        },
         trunks: vec![trunk("carrier"), trunk("second")],
         hotlines: vec![
             hotline("weather", &["desk-1", "pbx", "pbx"]).into(),

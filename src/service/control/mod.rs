@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::service::media::MediaThreads;
 use crate::service::store::StoreHandle;
 use crate::service::telemetry::Published;
+use crate::service::trace::Watchers;
 use crate::service::transport::SipSockets;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
@@ -53,6 +54,7 @@ impl Control {
         media: MediaThreads,
         store: StoreHandle,
         published: Arc<Published>,
+        watchers: Watchers,
         drain_timeout: Duration,
     ) -> io::Result<Control> {
         let (orders, inbox) = sync_channel(ORDERS_MAX);
@@ -63,6 +65,7 @@ impl Control {
             media,
             store,
             published,
+            watchers,
             inbox,
             Arc::clone(&wake),
             drain_timeout,

@@ -6,15 +6,17 @@ use crate::base::time::Instant;
 use crate::call::desk::Action;
 use crate::call::doors::Command;
 use crate::engine::{Engine, Input};
+use crate::hotline::figures::TargetGauge;
 use crate::hotline::record::{CallRecord, EndedCall, WallClock};
 use crate::service::clock;
 use crate::service::media::{Full, MediaThreads};
 use crate::service::store::StoreHandle;
 use crate::service::telemetry::{Published, Readiness, Snapshot};
+use crate::service::trace::Watchers;
 use crate::service::transport::{SipSockets, StreamEvent};
 use crate::sip::transaction::Path;
 use rustix::event::{Timespec, epoll};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ pub(super) struct Loop {
     media: MediaThreads,
     store: Option<StoreHandle>,
     published: Arc<Published>,
+    watchers: Watchers,
     inbox: Receiver<Order>,
     wake: Arc<OwnedFd>,
     poll: OwnedFd,
@@ -60,6 +63,8 @@ pub(super) struct Loop {
     warn_at: Instant,
     pressed: bool,
     publish_at: Instant,
+    /// Targets that are down, by hotline and name.
+    down: BTreeSet<(String, String)>,
     drain_timeout: Duration,
     /// When a drain turns into hanging up.
     hang_up_at: Option<Instant>,
@@ -78,6 +83,7 @@ impl Loop {
         media: MediaThreads,
         store: StoreHandle,
         published: Arc<Published>,
+        watchers: Watchers,
         inbox: Receiver<Order>,
         wake: Arc<OwnedFd>,
         drain_timeout: Duration,
@@ -97,6 +103,7 @@ impl Loop {
             media,
             store: Some(store),
             published,
+            watchers,
             inbox,
             wake,
             poll,
@@ -108,6 +115,7 @@ impl Loop {
             warn_at: clock::now(),
             pressed: false,
             publish_at: clock::now(),
+            down: BTreeSet::new(),
             drain_timeout,
             hang_up_at: None,
             leave_at: None,
@@ -139,6 +147,7 @@ impl Loop {
             let now = clock::now();
             self.keep_time(now);
             self.hand_on();
+            self.watchers.hand_on();
             self.publish(now);
             if self.media.has_lost_a_thread() {
                 // Its calls are mute and its ports gone: better to be started anew than to go on like that.
@@ -265,6 +274,9 @@ impl Loop {
                 Action::Record(ended) => self.keep(&ended),
             }
         }
+        while let Some(message) = self.engine.poll_traced() {
+            self.watchers.see(message);
+        }
         self.hand_on();
     }
 
@@ -338,16 +350,32 @@ impl Loop {
         }
     }
 
-    fn publish_now(&self, now: Instant) {
+    /// Says which targets went down or came up.
+    fn tell_of_targets(&mut self, targets: &[TargetGauge]) {
+        for target in targets {
+            let (hotline, agent) = (&target.hotline, &target.agent);
+            let key = (hotline.clone(), agent.clone());
+            if target.up && self.down.remove(&key) {
+                tracing::info!(hotline, agent, "target is up again");
+            } else if !target.up && self.down.insert(key) {
+                tracing::warn!(hotline, agent, "target is down: new calls pass it over");
+            }
+        }
+    }
+
+    fn publish_now(&mut self, now: Instant) {
         let readiness = match (self.engine.is_draining(), &self.store) {
             (true, _) => Readiness::Draining,
             (_, Some(store)) if !store.is_healthy() => Readiness::StoreFailing,
             _ if self.pressed => Readiness::Behind,
             _ => Readiness::Ready,
         };
+        let gauges = self.engine.gauges(now);
+        self.tell_of_targets(&gauges.targets);
         self.published.publish(Snapshot {
             figures: self.engine.figures().clone(),
-            gauges: self.engine.gauges(now),
+            gauges,
+            watched: self.watchers.watched(),
             readiness,
         });
     }

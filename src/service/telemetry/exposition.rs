@@ -9,9 +9,10 @@ use super::process::Process;
 use crate::base::ids::Leg;
 use crate::hotline::figures::{
     Abandon, Direction, DropReason, Figures, Gauges, Histogram, HotlineFigures, Refusal,
-    RegistrationState, SipKind,
+    RegistrationState, SipKind, TargetGauge,
 };
 use crate::hotline::record::AttemptOutcome;
+use crate::service::trace::Watched;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -107,9 +108,11 @@ impl Collector for Page {
         let figures = &self.snapshot.figures;
         families.calls(figures)?;
         families.gauges(figures, &self.snapshot.gauges)?;
+        families.targets(&self.snapshot.gauges.targets)?;
         families.times(figures)?;
         families.treatment(figures)?;
         families.packets(figures)?;
+        families.watched(&self.snapshot.watched)?;
         families.program(figures)?;
         families.process(&self.process)
     }
@@ -188,6 +191,20 @@ impl Families<'_> {
                     let own = vec![("registrar", name.as_str()), ("state", state.name())];
                     (own, if state == held { 1.0 } else { 0.0 })
                 })
+            }),
+        )
+    }
+
+    fn targets(&mut self, targets: &[TargetGauge]) -> Result {
+        self.gauge(
+            "qingjiang_target_up",
+            "Whether a target gets new calls; of several of one name, whether all do.",
+            targets.iter().map(|target| {
+                let own = vec![
+                    ("hotline", target.hotline.as_str()),
+                    ("agent", target.agent.as_str()),
+                ];
+                (own, f64::from(u8::from(target.up)))
             }),
         )
     }
@@ -296,6 +313,29 @@ impl Families<'_> {
         )
     }
 
+    fn watched(&mut self, watched: &Watched) -> Result {
+        for (name, help, count) in [
+            (
+                "qingjiang_trace_dropped",
+                "SIP messages that are in no ladder because the thread that keeps them was behind.",
+                watched.trace_dropped,
+            ),
+            (
+                "qingjiang_hep_sent",
+                "SIP messages sent to the HEP collector.",
+                watched.hep_sent,
+            ),
+            (
+                "qingjiang_hep_dropped",
+                "SIP messages that could not be sent to the HEP collector.",
+                watched.hep_dropped,
+            ),
+        ] {
+            self.counter(name, help, [(Vec::new(), count)].into_iter())?;
+        }
+        Ok(())
+    }
+
     fn program(&mut self, figures: &Figures) -> Result {
         self.counter(
             "qingjiang_bugs",
@@ -368,8 +408,12 @@ impl Families<'_> {
             .0
             .encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, count) in series {
-            let mut one = family.encode_family(&labels)?;
-            one.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            if labels.is_empty() {
+                family.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            } else {
+                let mut one = family.encode_family(&labels)?;
+                one.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
         }
         Ok(())
     }
@@ -469,7 +513,13 @@ mod tests {
             gauges: Gauges {
                 hotlines: vec![waiting],
                 registrations: vec![("carrier".to_owned(), RegistrationState::Failed)],
+                targets: vec![TargetGauge {
+                    hotline: "weather".into(),
+                    agent: "desk-1".into(),
+                    up: true,
+                }],
             },
+            watched: Watched::default(),
             readiness: Readiness::Ready,
         })
     }
@@ -484,6 +534,10 @@ mod tests {
     const SAMPLES: &[&str] = &[
         r#"qingjiang_calls_offered_total{hotline="weather",trunk="carrier"} 1"#,
         r#"qingjiang_calls_offered_total{hotline="weather",trunk="second"} 0"#,
+        r#"qingjiang_target_up{hotline="weather",agent="desk-1"} 1.0"#,
+        r#"qingjiang_trace_dropped_total 0"#,
+        r#"qingjiang_hep_sent_total 0"#,
+        r#"qingjiang_hep_dropped_total 0"#,
         r#"qingjiang_calls_offered_total{hotline="sales \"A\"",trunk="carrier"} 0"#,
         r#"qingjiang_calls_connected_total{hotline="weather"} 0"#,
         r#"qingjiang_calls_answered_total{hotline="weather"} 0"#,

@@ -9,6 +9,7 @@ mod process;
 
 pub use exposition::{Format, render};
 
+use super::trace::Watched;
 use crate::hotline::figures::{Figures, Gauges};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub figures: Figures,
     /// What holds now.
     pub gauges: Gauges,
+    /// How much was seen by those who watch the SIP messages.
+    pub watched: Watched,
     /// Whether new calls are taken.
     pub readiness: Readiness,
 }

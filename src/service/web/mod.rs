@@ -1,12 +1,14 @@
-//! The HTTP listener: `/metrics`, `/healthz`, `/readyz`.
+//! The HTTP listener: `/metrics`, `/healthz`, `/readyz`, and the SIP ladders of `/api/v1`.
 //!
 //! One thread with its own small runtime reads published snapshots and asks nobody. Everything that
 //! a peer can use up is bounded: connections, time for a request's head, its size, a connection's
 //! life. Faults are problem details (RFC 9457) that repeat nothing of the request.
 
 mod routes;
+mod traces;
 
 use crate::service::telemetry::Published;
+use crate::service::trace::Ladders;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -53,7 +55,11 @@ impl WebServer {
     ///
     /// # Errors
     /// The address cannot be bound, or the thread not be started.
-    pub fn start(listen: SocketAddr, published: Arc<Published>) -> io::Result<WebServer> {
+    pub fn start(
+        listen: SocketAddr,
+        published: Arc<Published>,
+        ladders: Option<Ladders>,
+    ) -> io::Result<WebServer> {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let local_addr = listener.local_addr()?;
@@ -61,11 +67,12 @@ impl WebServer {
             .enable_io()
             .enable_time()
             .build()?;
+        let routes = routes::routes(published, ladders);
         let (running, stopped) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("web".into())
             .spawn(move || {
-                if let Err(error) = runtime.block_on(serve(listener, published, stopped)) {
+                if let Err(error) = runtime.block_on(serve(listener, routes, stopped)) {
                     tracing::error!(%error, "the HTTP listener ended");
                 }
             })?;
@@ -93,11 +100,10 @@ impl WebServer {
 /// Accepts until `stopped` has no sender any more.
 async fn serve(
     listener: TcpListener,
-    published: Arc<Published>,
+    routes: axum::Router,
     mut stopped: watch::Receiver<()>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let routes = routes::routes(published);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {

@@ -12,13 +12,14 @@ fn snapshot(readiness: Readiness) -> Snapshot {
     Snapshot {
         figures: Figures::new(&config()),
         gauges: Gauges::default(),
+        watched: Default::default(),
         readiness,
     }
 }
 
 fn server() -> (WebServer, Arc<Published>) {
     let published = Arc::new(Published::new(snapshot(Readiness::Ready)));
-    let server = WebServer::start(LOCAL, Arc::clone(&published)).unwrap();
+    let server = WebServer::start(LOCAL, Arc::clone(&published), None).unwrap();
     (server, published)
 }
 
@@ -168,7 +169,33 @@ fn a_stop_closes_idle_connections() {
 #[test]
 fn a_taken_port_is_an_error_at_the_start() {
     let (server, published) = server();
-    let taken = WebServer::start(server.local_addr(), published).unwrap_err();
+    let taken = WebServer::start(server.local_addr(), published, None).unwrap_err();
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     server.stop();
+}
+
+#[test]
+fn a_ladder_that_is_not_kept_is_a_problem_with_a_reason() {
+    let (server, _) = server();
+    let off = ask(&server, "GET", "/api/v1/calls/some-id/trace");
+    assert!(off.starts_with("HTTP/1.1 404 "), "{off}");
+    assert!(off.contains("application/problem+json"), "{off}");
+    assert!(off.contains("trace.calls is 0"), "{off}");
+    assert!(!off.contains("some-id"), "{off}");
+    server.stop();
+    let config = config_with_ladders();
+    let (_watchers, ladders) = crate::service::trace::start(&config, &[]).unwrap();
+    let published = Arc::new(Published::new(snapshot(Readiness::Ready)));
+    let server = WebServer::start(LOCAL, published, ladders).unwrap();
+    let unknown = ask(&server, "GET", "/api/v1/calls/some-id/trace");
+    assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
+    assert!(unknown.contains("no SIP messages are kept"), "{unknown}");
+    assert!(ask(&server, "GET", "/api/v1/traces").ends_with("\r\n\r\n[]"));
+    server.stop();
+}
+
+fn config_with_ladders() -> crate::config::Config {
+    let mut config = config();
+    config.trace.calls = 10;
+    config
 }

@@ -27,6 +27,8 @@ impl Watch {
             _ => None,
         };
         self.closing = actions.iter().filter_map(closed).collect();
+        let after = engine.gauges(self.now).targets;
+        self.up = [std::mem::replace(&mut self.up[1], after.clone()), after];
         // Datagrams come last in the tray, but they are what the rest is about.
         for action in actions {
             if let Action::Media {
@@ -71,6 +73,10 @@ impl Watch {
             Some(Method::Bye) => self.on_bye_out(message),
             // INFO of one end, passed on to the other.
             Some(Method::Info) => {}
+            Some(Method::Options) => {
+                let asks = !self.config.health.every.is_zero();
+                self.check(asks, "a target is asked where none is to be");
+            }
             Some(_) => self.fault("sent an odd method"),
         }
     }
@@ -174,10 +180,21 @@ impl Watch {
         let call = &self.calls[index];
         let hotline = &self.config.hotlines[call.hotline];
         let place = call.attempts.len();
-        let Some(target) = hotline.targets.get(place) else {
-            return self.fault("more attempts than targets");
+        let first = call.attempts.last().map_or(0, |last| last.target + 1);
+        // One that is down may be passed over, and one target be in the list twice: the first that may be meant is.
+        let is_meant =
+            |at: &usize| hotline.targets[*at].address == remote && self.may_call(hotline, *at);
+        let Some(chosen) = (first..hotline.targets.len()).find(is_meant) else {
+            return self.fault("a target is called that is not next, or that is down");
         };
+        let passed_over = first..chosen;
+        let skips = !passed_over.is_empty();
+        let in_order = passed_over
+            .into_iter()
+            .all(|at| self.may_pass_over(hotline, at));
+        let target = &hotline.targets[chosen];
         let attempt = Attempt {
+            target: chosen,
             call_id: invite.call_id().to_owned(),
             from_tag: tag_of(header(invite, "From"))
                 .unwrap_or_default()
@@ -200,9 +217,9 @@ impl Watch {
             winner: None,
             cseq_high: 0,
         };
-        let in_order = target.address == remote;
         let one_at_a_time = call.attempts.iter().all(|attempt| !attempt.is_open());
         let wanted = call.over.is_none() && call.ended.is_none();
+        self.passed_over |= skips;
         self.check(in_order, "targets are not hunted in order");
         self.check(one_at_a_time, "two targets are called at once");
         self.check(wanted, "a target is called for a call that is over");
@@ -382,6 +399,7 @@ impl Watch {
             acked: None,
             ended: None,
             over: None,
+            rest_is_down: false,
             record: None,
             listening: false,
             script: None,
@@ -488,6 +506,14 @@ impl Watch {
             self.settle(index, AttemptOutcome::Cancelled);
         }
         self.calls[index].over = Some(self.now);
+        self.calls[index].rest_is_down = self.rest_is_down(&self.calls[index]);
+    }
+
+    /// Whether no target is left to be tried: those behind the last one may be passed over now.
+    fn rest_is_down(&self, call: &Seen) -> bool {
+        let hotline = &self.config.hotlines[call.hotline];
+        let first = call.attempts.last().map_or(0, |last| last.target + 1);
+        (first..hotline.targets.len()).all(|at| self.may_pass_over(hotline, at))
     }
 
     /// When and by whom: a peer's act ends the call at once; else it must be our own turn to end it.
@@ -523,7 +549,7 @@ impl Watch {
         if decided || self.shutting_down {
             return;
         }
-        let all = call.attempts.len() == self.config.hotlines[call.hotline].targets.len();
+        let all = call.rest_is_down;
         let over = call.attempts.iter().all(|attempt| !attempt.is_open());
         let last = call.attempts.last().map(|last| last.status_for_caller);
         let right = call.final_status.map(|(status, _)| status) == last;

@@ -18,7 +18,8 @@ use crate::says::Described;
 use change::{Ask, Ours};
 use qingjiang::base::ids::CallKey;
 use qingjiang::base::time::Instant;
-use qingjiang::config::Config;
+use qingjiang::config::{Config, Hotline};
+use qingjiang::hotline::figures::TargetGauge;
 use qingjiang::hotline::record::{AttemptOutcome, EndedBy, EndedCall};
 use script::Script;
 use session::Session;
@@ -59,6 +60,8 @@ pub struct Seen {
     ended: Option<(Instant, EndedBy)>,
     /// When its audio was closed: it is over for the figures. The record follows the media thread's last word.
     over: Option<Instant>,
+    /// Whether no target was left to be tried then.
+    rest_is_down: bool,
     pub record: Option<EndedCall>,
     listening: bool,
     script: Option<Script>,
@@ -79,6 +82,8 @@ pub struct Seen {
 
 /// One INVITE of ours to a target.
 struct Attempt {
+    /// Its place among the hotline's targets.
+    target: usize,
     call_id: String,
     from_tag: String,
     name: String,
@@ -143,6 +148,9 @@ pub struct Watch {
     /// Offered while the queue of records was full: they have none.
     unrecorded: u64,
     now: Instant,
+    /// Targets that were said to be up before this input, and after it.
+    up: [Vec<TargetGauge>; 2],
+    pub passed_over: bool,
 }
 
 /// A new INVITE outside of a dialog.
@@ -183,6 +191,8 @@ impl Watch {
             ports_total: 0,
             unrecorded: 0,
             now: Instant::ZERO,
+            up: [Vec::new(), Vec::new()],
+            passed_over: false,
         }
     }
 
@@ -194,6 +204,34 @@ impl Watch {
         if !holds {
             self.fault(fault);
         }
+    }
+
+    /// Whether a target was up before this input, and after it.
+    fn was_up(&self, hotline: &Hotline, target: usize) -> [bool; 2] {
+        let name = &hotline.targets[target].name;
+        [0, 1].map(|when| {
+            let mut gauges = self.up[when].iter();
+            let found = gauges.find(|one| one.hotline == hotline.name && one.agent == *name);
+            found.is_none_or(|one| one.up)
+        })
+    }
+
+    /// Whether a target may be passed over: it is down, and not all of the hotline are.
+    fn may_pass_over(&self, hotline: &Hotline, target: usize) -> bool {
+        let all = 0..hotline.targets.len();
+        [0, 1].into_iter().any(|when| {
+            let is_up = |place: usize| self.was_up(hotline, place)[when];
+            !is_up(target) && all.clone().any(is_up)
+        })
+    }
+
+    /// Whether a target may be called: it is up, or all of the hotline are down.
+    fn may_call(&self, hotline: &Hotline, target: usize) -> bool {
+        let all = 0..hotline.targets.len();
+        [0, 1].into_iter().any(|when| {
+            let is_up = |place: usize| self.was_up(hotline, place)[when];
+            is_up(target) || !all.clone().any(is_up)
+        })
     }
 
     /// Calls whose talk or hunt is not over.

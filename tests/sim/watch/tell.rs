@@ -8,6 +8,7 @@ use qingjiang::hotline::treat::{PromptHow, TreatmentOutcome};
 impl Watch {
     pub fn tell(&self, tally: &mut Tally) {
         tally.count("a call refused while records wait", self.unrecorded > 0);
+        tally.count("a target that is down is passed over", self.passed_over);
         for asked in self.asked.values() {
             let status = asked.final_status;
             tally.count("an INVITE refused, no call", asked.call.is_none());
