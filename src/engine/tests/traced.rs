@@ -104,7 +104,7 @@ fn repetitions_and_late_messages_are_the_calls_own() {
 #[test]
 fn a_refused_invite_is_told_under_a_name_of_its_own() {
     let mut scene = Scene::new();
-    scene.invite("");
+    scene.invite(&sdp("192.0.2.9", "sendrecv").replace("AVP 8", "AVP 18"));
     scene.receive(
         "203.0.113.7:5060",
         &scene.last(CALLER, "488 INVITE").message.clone(),
