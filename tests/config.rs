@@ -155,7 +155,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((config.web.listen, config.prompts.path), (None, None));
     assert_eq!(config.store.path, Path::new("qingjiang"));
     assert_eq!((config.trace.calls, config.trace.mask), (200, true));
-    assert_eq!((config.hep, config.health.every.as_secs()), (None, 30));
+    assert_eq!((config.hep, config.health.every.as_secs()), (None, 0));
     assert_eq!(
         (config.limits.calls, config.log.filter.as_str()),
         (2_000, "info")

@@ -15,8 +15,8 @@ const TRACE_CALLS: u32 = 200;
 /// Ladders that may be asked for; their bytes have a limit of their own.
 const TRACE_CALLS_MAX: u32 = 20_000;
 
-/// A 503 comes out of a PBX within a second of its trouble; who checks each half minute has moved new calls away within one.
-const HEALTH_EVERY: Duration = Duration::from_secs(30);
+/// Off: a target that expects calls only must not be sent anything else unasked. The shipped files turn it on.
+const HEALTH_EVERY: Duration = Duration::ZERO;
 
 /// Whose datagrams a collector sees, unless the file says otherwise; any number does.
 const CAPTURE_ID: u32 = 2001;
