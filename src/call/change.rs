@@ -223,8 +223,8 @@ impl Call {
         }
     }
 
-    /// Whether an INVITE of ours may be sent on this leg.
-    fn is_free(&self, leg: Leg) -> bool {
+    /// Whether requests of ours may be sent on this leg: the caller may not even have got our 200 before its ACK.
+    pub(super) fn is_free(&self, leg: Leg) -> bool {
         leg == Leg::Agent || self.caller.is_acknowledged()
     }
 

@@ -31,7 +31,9 @@ impl Call {
     /// An INFO, in order and of this dialog.
     pub(super) fn on_info(&mut self, desk: &mut Desk, now: Instant, asked: Asked) {
         let other = asked.leg.other();
-        let may = matches!(self.phase, Phase::Talking(_)) && self.passing.len() < PASSING_MAX;
+        let may = matches!(self.phase, Phase::Talking(_))
+            && self.is_free(other)
+            && self.passing.len() < PASSING_MAX;
         let dialog = self.dialog_of(other).filter(|_| may);
         let Some(dialog) = dialog else {
             return self.answer_passed(desk, now, &asked, 500);

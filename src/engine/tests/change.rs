@@ -627,3 +627,18 @@ fn a_hold_that_ends_while_the_agent_speaks_asks_nothing_before_they_end() {
     assert_eq!(scene.asked(), ["silent-connected"]);
     ends_well(scene);
 }
+
+/// Found by the simulation, seed 3611: the caller's 200 was lost, and it got an INFO of a call that it did not know yet.
+#[test]
+fn no_info_goes_to_a_caller_that_has_not_acknowledged_our_200() {
+    let mut scene = Scene::new();
+    scene.packets = [50, 50];
+    scene.invite(&offer("sendrecv"));
+    scene.answer(0, &answer("sendrecv"));
+    scene.agent_asks("INFO", 1, "x");
+    assert_eq!(scene.times(CALLER, "INFO"), []);
+    assert_eq!(scene.times(AGENT, "500 INFO").len(), 1);
+    scene.ack();
+    scene.agent_asks("INFO", 2, "x");
+    assert_eq!(scene.times(CALLER, "INFO").len(), 1);
+}
